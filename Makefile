@@ -1,0 +1,129 @@
+# In-Context Learning as Optimization. `make` or `make help` lists what there is.
+SHELL        := /bin/sh
+VENV         ?= .venv
+BIN          := $(VENV)/bin
+REQUIREMENTS ?= requirements.lock
+JOBS         ?= 2
+PYTHON       ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+                  command -v $$p >/dev/null 2>&1 && { echo $$p; break; }; done)
+BROWSER      := $(shell for b in "$$CHROMIUM" chromium chromium-browser google-chrome \
+                  google-chrome-stable "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"; do \
+                  command -v "$$b" 2>/dev/null && break; done)
+# the stamp carries a checksum of what was installed, so that a fresh checkout is not fooled by dates
+STAMP        := $(VENV)/.installed-$(shell cat $(REQUIREMENTS) pyproject.toml 2>/dev/null | cksum | tr ' ' '-')
+
+# one thread a kernel: JOBS kernels share the cores
+export OMP_NUM_THREADS ?= 1
+export OMP_WAIT_POLICY ?= PASSIVE
+export GOMP_SPINCOUNT  ?= 0
+export PYTHONHASHSEED  ?= 0
+export PYTHONUNBUFFERED = 1
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export CHROMIUM      = $(BROWSER)
+unexport MPLBACKEND
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help book serve test test-unit test-notebooks test-book test-site browser lab install lock \
+        newest doctor checkpoints-verify faults mutants bench lint repository clean distclean
+
+help: ## this list
+	@echo "In-Context Learning as Optimization: make TARGET"
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 22 | sed 's/^/  /'
+	@echo "Settings: JOBS=2 (notebooks at once), CPU_TORCH=1 (Linux: the small CPU build of torch first)"
+
+install: $(STAMP) ## the environment alone (every other target does this first)
+
+$(STAMP): $(REQUIREMENTS) pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python found: install Python 3.11, or say make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Say make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "== installing into $(VENV) with $$($(PYTHON) --version) (a minute or a few)"
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { rm -rf $(VENV) && $(PYTHON) -m venv $(VENV); } || { \
+	  echo "Could not make $(VENV): on Debian and Ubuntu install the package python3-venv (python3.11-venv)"; exit 1; }
+	@test -z "$(CPU_TORCH)" || $(BIN)/python -m pip install --index-url https://download.pytorch.org/whl/cpu \
+	  "$$(grep -E '^torch(==|$$)' $(REQUIREMENTS))"
+	@$(BIN)/python -m pip install -r $(REQUIREMENTS) || { echo "make install: FAILED, pip's message is above"; exit 1; }
+	@$(BIN)/python -m pip install --no-deps --no-build-isolation -e .
+	@rm -f $(VENV)/.installed-* && touch $@
+
+book: $(STAMP) ## install, execute every notebook, build the site into _build/html
+	@rm -rf _build/html _build/.doctrees
+	@$(BIN)/jupyter-book build . -W -n --keep-going || { \
+	  $(BIN)/python book/_ext/book_state.py problems; echo "make book: FAILED (see above)"; exit 1; }
+	@echo "make book: done, open _build/html/index.html"
+
+serve: ## look at the built site on http://127.0.0.1:8000
+	@test -f _build/html/index.html || $(MAKE) --no-print-directory book
+	@$(BIN)/python -m http.server --bind 127.0.0.1 -d _build/html 8000
+
+test: $(STAMP) ## install and test everything: library, notebooks, pages
+	@failed=""; for stage in unit notebooks book site; do \
+	  echo "== make test: $$stage"; \
+	  $(MAKE) --no-print-directory test-$$stage || failed="$$failed test-$$stage"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "make test: FAILED in:$$failed (each is a make target)"; exit 1; fi; \
+	echo "make test: all passed"
+
+test-unit: $(STAMP) ## library, doctests, import contract, coverage
+	@$(BIN)/python -m pytest tests/unit tests/notebooks icl_lib --cov=icl_lib --cov-report=term-missing --cov-fail-under=95
+
+test-notebooks: $(STAMP) ## execute every notebook (nbmake), then the table of CPU seconds and memory
+	@rm -rf _build/run_log && mkdir -p _build/run_log
+	@ICL_RUN_LOG="$(CURDIR)/_build/run_log" $(BIN)/python -m pytest -v -n $(JOBS) book; rc=$$?; \
+	$(BIN)/python book/_ext/book_runs.py _build/run_log || rc=1; exit $$rc
+
+test-book: $(STAMP) ## build the site if anything it shows has changed
+	@if $(BIN)/python book/_ext/book_state.py fresh; then echo "the site in _build/html is up to date"; \
+	else $(MAKE) --no-print-directory book; fi
+
+test-site: $(STAMP) ## the built pages in a real browser (make browser installs one)
+	@if [ -n "$(BROWSER)" ]; then $(BIN)/python -m pytest tests/site; \
+	elif [ "$$REQUIRE_BROWSER" = 1 ]; then echo "make test-site: FAILED, no Chromium found and REQUIRE_BROWSER=1 (make browser installs one)"; exit 1; \
+	else echo "!!!! SKIPPED: the page tests need Chromium or Chrome, and none was found. 'make browser' installs it."; fi
+
+browser: ## install Chromium for the page tests (apt, as root)
+	@if [ -n "$(BROWSER)" ]; then echo "browser: $(BROWSER) is there already"; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then apt-get update && apt-get install -y chromium; \
+	else echo "make browser needs apt and root: run 'sudo make browser', or install Chromium or Chrome yourself"; exit 1; fi
+
+lab: $(STAMP) ## JupyterLab on the notebooks
+	@$(BIN)/jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/book
+
+doctor: $(STAMP) ## is this machine ready? what to do if not
+	@$(BIN)/python -m icl_lib.doctor
+
+checkpoints-verify: $(STAMP) ## evaluate every checkpoint again and compare with its record
+	@$(BIN)/python -m icl_lib.experiments verify all
+
+faults: $(STAMP) ## plant faults in a copy of the project, each must be caught
+	@$(BIN)/python tests/faults.py $(ARGS)
+
+mutants: $(STAMP) ## mutate theory/ and models/, the unit tests must notice
+	@$(BIN)/python tests/mutants.py $(ARGS)
+
+bench: $(STAMP) ## speed of the training step
+	@for f in benchmarks/*.py; do echo "== $$f"; $(BIN)/python "$$f" $(ARGS) || exit 1; done
+
+lint: $(STAMP) ## ruff: style and format
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+lock: $(STAMP) ## resolve requirements.in anew into requirements.lock
+	@mkdir -p _build
+	@$(BIN)/pip-compile --quiet --upgrade --allow-unsafe --no-emit-find-links --no-emit-index-url --no-emit-options \
+	  --strip-extras --no-header --no-annotate requirements.in -o _build/lock.txt
+	@sed -E '/^(#|--|$$)/d; s/==([^+ ]+)\+cpu/==\1/' _build/lock.txt > _build/lock.clean
+	@test -s _build/lock.clean && mv _build/lock.clean requirements.lock && wc -l requirements.lock
+
+newest: ## unit and notebook tests against the newest versions, in .venv-newest
+	@rm -rf .venv-newest && mkdir -p _build && sed -E 's/==.*//' requirements.in > _build/newest.txt
+	@$(MAKE) --no-print-directory VENV=.venv-newest REQUIREMENTS=_build/newest.txt test-unit test-notebooks
+
+repository: $(STAMP) ## URL=https://github.com/...: launch buttons, source links, the notebooks' Colab cell
+	@$(BIN)/python book/_ext/book_repository.py "$(URL)"
+
+clean: ## remove what was built
+	rm -rf _build .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+
+distclean: clean ## and the environment
+	rm -rf .venv .venv-newest *.egg-info

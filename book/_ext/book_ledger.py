@@ -1,0 +1,140 @@
+"""The claims ledger and the table of the paper's checkable statements."""
+
+from math import floor, isfinite, log10
+from pathlib import Path
+
+import yaml
+from book_payloads import chapter_title, chapters, checked_claims, claims_file, placeholder
+from book_tables import code, joined, link, paragraph, table
+from docutils import nodes
+from sphinx.errors import ExtensionError
+from sphinx.util.docutils import SphinxDirective
+
+BOUNDS = {"at_most": "at most ", "at_least": "at least "}
+
+
+class ClaimsLedger(SphinxDirective):
+    """Every claim of the book, chapter by chapter."""
+
+    def run(self):
+        return placeholder(self, "claims-ledger")
+
+
+class PaperStatements(SphinxDirective):
+    """The paper's statements that a computer can check, and the claims that do so."""
+
+    def run(self):
+        return placeholder(self, "paper-statements")
+
+
+def number(value):
+    """Six significant digits at most, no exponent where none is needed."""
+    return f"{value:.6g}".replace("e-0", "e-").replace("-", "\u2212")
+
+
+def with_error(value, se):
+    """A value rounded to two significant digits of its standard error."""
+    if not se or not isfinite(se) or not isfinite(value):
+        return number(value)
+    digits = min(max(1 - floor(log10(abs(se))), 0), 12)
+    return f"{value:.{digits}f} \u00b1 {se:.{digits}f}".replace("-", "\u2212")
+
+
+def anchor(name):
+    return nodes.make_id(f"ledger-{name}")
+
+
+def verdict(claim):
+    kind = claim["verdict"]
+    parts = [nodes.inline(kind, kind, classes=["icl-verdict", "icl-" + kind.replace(" ", "-")])]
+    if claim.get("note"):
+        parts.append(paragraph(str(claim["note"])))
+    return parts
+
+
+def ledger_nodes(app, docname):
+    """One table a chapter, after a line that counts the verdicts."""
+    from icl_lib.claims import tolerance_in_words
+
+    known = claims_file(app)
+    counts = {}
+    for claim in known.values():
+        counts[claim["verdict"]] = counts.get(claim["verdict"], 0) + 1
+    summary = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items(), key=lambda i: -i[1]))
+    out = [paragraph(f"{len(known)} claims: {summary}." if known else "No claims yet.")]
+    for chapter in chapters(app):
+        if not chapter.claims:
+            continue
+        number_, title = chapter_title(app, chapter.docname)
+        rows = []
+        for _, payload in chapter.claims:
+            name, claim = payload["id"], known[payload["id"]]
+            where = nodes.make_id(f"claim-{name}")
+            source = [claim["source"]]
+            if claim.get("origin") == "derived":
+                source.append(" (derived for this book)")
+            rows.append(([
+                [claim["statement"], paragraph(link(app, docname, chapter.docname, code(name), where))],
+                source,
+                BOUNDS.get(claim["mode"], "") + number(claim["expected"]),
+                with_error(payload["measured"], payload.get("se")),
+                tolerance_in_words(claim, payload.get("se") is not None),
+                verdict(claim),
+            ], anchor(name)))
+        heading = nodes.rubric("", "", ids=[f"ledger-chapter-{chapter.number}"])
+        heading += link(app, docname, chapter.docname, f"Chapter {number_}: {title}")
+        heads = ["Claim", "Source", "Expected", "Measured", "Tolerance", "Verdict"]
+        caption = f"Claims of Chapter {number_}, {title}"
+        out += [heading, table(caption, f"claims-{chapter.number}", heads, rows)]
+    return out
+
+
+def statements(app):
+    path = Path(app.srcdir) / "book" / "paper_map.yml"
+    return yaml.safe_load(path.read_text(encoding="utf8")).get("statements", {})
+
+
+def covering(app):
+    """row number -> names of the claims that cover it."""
+    rows = {}
+    for name, claim in claims_file(app).items():
+        for row in claim.get("rows") or ():
+            rows.setdefault(int(row), []).append(name)
+    return rows
+
+
+def check_statements(app, env):
+    """A claim may name only listed statements; in a complete book each statement has a claim."""
+    listed, covered = statements(app), covering(app)
+    problems = [
+        f"book/claims.yml: {', '.join(names)}: there is no statement {row} in book/paper_map.yml"
+        for row, names in covered.items()
+        if row not in listed
+    ]
+    if app.config.icl_complete:
+        problems += [
+            f"book/paper_map.yml: statement {row} is checked by no claim"
+            for row in listed
+            if row not in covered
+        ]
+    if problems:
+        raise ExtensionError("The paper's statements:\n  " + "\n  ".join(problems))
+
+
+def statement_nodes(app, docname):
+    covered, checked, known = covering(app), checked_claims(app), claims_file(app)
+    rows = []
+    for row, sentence in statements(app).items():
+        names = [name for name in covered.get(row, ()) if name in checked]
+        where = {checked[name][0].docname: checked[name][0] for name in names}
+        verdicts = {known[name]["verdict"]: None for name in names}
+        rows.append([
+            str(row),
+            sentence,
+            joined([link(app, docname, doc, chapter_title(app, doc)[0]) for doc in where]) or ["\u2013"],
+            joined([link(app, docname, docname, code(name), anchor(name)) for name in names])
+            or ["not checked yet"],
+            ", ".join(verdicts) or "\u2013",
+        ])
+    heads = ["No.", "Statement", "Chapter", "Claims", "Verdict"]
+    return [table("Table of the paper's checkable statements", "paper-statements", heads, rows)]

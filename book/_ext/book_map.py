@@ -1,0 +1,125 @@
+"""The paper map: item of the paper -> chapter -> function -> test, everything checked to exist."""
+
+import ast
+import importlib
+from pathlib import Path
+
+import yaml
+from book_ledger import anchor
+from book_payloads import chapter_title, chapters, claims_file, placeholder
+from book_tables import code, joined, link, outside_link, table
+from sphinx.errors import ExtensionError
+from sphinx.util.docutils import SphinxDirective
+
+
+class PaperMap(SphinxDirective):
+    """The table itself."""
+
+    def run(self):
+        return placeholder(self, "paper-map")
+
+
+def items(app):
+    path = Path(app.srcdir) / "book" / "paper_map.yml"
+    return yaml.safe_load(path.read_text(encoding="utf8"))["items"]
+
+
+def function_exists(name):
+    """Is ``icl_lib.theory.optimum.gamma`` (or a class, or Class.method) there?"""
+    parts = name.split(".")
+    for cut in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:cut]))
+        except ImportError:
+            continue
+        for part in parts[cut:]:
+            if not hasattr(found, part):
+                return False
+            found = getattr(found, part)
+        return True
+    return False
+
+
+def test_exists(root, name):
+    """Is ``tests/unit/test_x.py::TestGroup::test_y`` (or the file alone) there?"""
+    path, *inner = name.split("::")
+    if not (root / path).is_file():
+        return False
+    body = ast.parse((root / path).read_text(encoding="utf8")).body
+    for part in inner:
+        node = next((n for n in body if getattr(n, "name", None) == part), None)
+        if node is None:
+            return False
+        body = node.body
+    return True
+
+
+def documented(app, name):
+    """(page, anchor) in the API reference, or None."""
+    entry = app.env.get_domain("py").objects.get(name)
+    return (entry.docname, entry.node_id) if entry else None
+
+
+def check_map(app, env):
+    """In a complete book every name on the map must lead somewhere."""
+    if not app.config.icl_complete:
+        return
+    numbers, root, problems = {c.number for c in chapters(app)}, Path(app.srcdir), []
+    for item in items(app):
+        wrong = [f"chapter {c}" for c in item["chapters"] if c not in numbers]
+        for name in item.get("functions", ()):
+            if not function_exists(name):
+                wrong.append(f"function {name}")
+            elif documented(app, name) is None:
+                wrong.append(f"API entry of {name}")
+        wrong += [f"test {t}" for t in item.get("tests", ()) if not test_exists(root, t)]
+        wrong += [f"{key}: none named" for key in ("functions", "tests") if not item.get(key)]
+        problems += [f"{item['item']}: there is no {thing}" for thing in wrong]
+    known_items = {item["item"] for item in items(app)}
+    for name, claim in claims_file(app).items():
+        if claim.get("item") and claim["item"] not in known_items:
+            problems.append(f"claim {name}: there is no item {claim['item']}")
+    if problems:
+        raise ExtensionError("book/paper_map.yml:\n  " + "\n  ".join(problems))
+
+
+def function_link(app, docname, name):
+    place = documented(app, name)
+    short = code(name.removeprefix("icl_lib."))
+    return link(app, docname, place[0], short, place[1]) if place else short
+
+
+def test_link(app, name):
+    url = app.config.html_theme_options.get("repository_url")
+    short = code(name.removeprefix("tests/unit/"))
+    if not url:
+        return short
+    branch = app.config.html_theme_options.get("repository_branch") or "main"
+    return outside_link(f"{url}/blob/{branch}/{name.split('::')[0]}", short)
+
+
+def map_nodes(app, docname):
+    by_number = {c.number: c.docname for c in chapters(app)}
+    claims = {}
+    for name, claim in claims_file(app).items():
+        claims.setdefault(claim.get("item"), []).append(name)
+    ledger = next((d for d in sorted(app.env.found_docs) if d.endswith("reference/claims")), docname)
+    rows = []
+    for item in items(app):
+        places = []
+        for number in item["chapters"]:
+            doc = by_number.get(number)
+            places.append(link(app, docname, doc, chapter_title(app, doc)[0]) if doc else code(number))
+        functions = [function_link(app, docname, name) for name in item.get("functions", ())]
+        tests = [test_link(app, name) for name in item.get("tests", ())]
+        named = [link(app, docname, ledger, code(c), anchor(c)) for c in claims.get(item["item"], ())]
+        rows.append([
+            item["item"],
+            item["title"],
+            joined(places) or ["\u2013"],
+            joined(functions) or ["\u2013"],
+            joined(tests) or ["\u2013"],
+            joined(named) or ["\u2013"],
+        ])
+    heads = ["Item", "What it says", "Chapter", "Code", "Tests", "Claims"]
+    return [table("Where each item of the paper is", "paper-map-table", heads, rows)]

@@ -1,0 +1,71 @@
+"""The book's Sphinx extension: what is connected to what (the work is in the ``book_*`` modules).
+
+* book_state     drops stale execution results, remembers what a build was made from
+* book_payloads  reads claims and run reports out of the executed notebooks
+* book_ledger    {claims-ledger} and {paper-statements}
+* book_map       {paper-map}
+* book_runs      {run-times}
+* book_api       the API page's module list
+* book_assets    launch buttons, script fixes, the icon subset
+"""
+
+import os
+import sys
+from pathlib import Path
+
+# Kernels inherit this process's environment: one thread each, or two of them crawl (20 times slower).
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+os.environ.setdefault("ICL_CLAIMS", "strict")  # a claim that does not hold fails its notebook
+os.environ.pop("MPLBACKEND", None)  # "Agg" would drop every inline figure
+
+# this clone's icl_lib, whatever else is installed
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import book_api
+import book_assets
+import book_ledger
+import book_map
+import book_runs
+import book_state
+from book_payloads import Generated, accept_payloads, add_claim_anchors, check_claims
+
+
+def setup(app):
+    accept_payloads()
+    app.add_config_value("icl_complete", True, "env", [bool])
+    app.add_node(Generated)
+    app.add_directive("claims-ledger", book_ledger.ClaimsLedger)
+    app.add_directive("paper-statements", book_ledger.PaperStatements)
+    app.add_directive("paper-map", book_map.PaperMap)
+    app.add_directive("run-times", book_runs.RunTimes)
+
+    app.connect("config-inited", book_assets.configure_repository, priority=100)
+    app.connect("config-inited", book_state.drop_stale_results)
+    app.connect("builder-inited", book_state.collect_problems)
+    app.connect("env-get-outdated", book_state.outdated_documents)
+    app.connect("env-before-read-docs", book_state.mark_running)
+    app.connect("source-read", book_api.fill_module_list)
+    app.connect("missing-reference", book_api.foreign_type)
+    app.connect("env-check-consistency", check_claims)
+    app.connect("env-check-consistency", book_map.check_map)
+    app.connect("env-check-consistency", book_ledger.check_statements)
+    app.connect("doctree-resolved", add_claim_anchors)
+    app.connect("doctree-resolved", fill_generated)
+    app.connect("html-page-context", book_assets.drop_thebe, priority=900)
+    app.connect("build-finished", book_assets.lighten)
+    app.connect("build-finished", book_state.finish, priority=900)
+    return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": False}
+
+
+def fill_generated(app, doctree, docname):
+    """Replace every placeholder: by now all documents are read, so all payloads are there."""
+    fillers = {
+        "claims-ledger": book_ledger.ledger_nodes,
+        "paper-statements": book_ledger.statement_nodes,
+        "paper-map": book_map.map_nodes,
+        "run-times": book_runs.run_time_nodes,
+    }
+    for node in list(doctree.findall(Generated)):
+        node.replace_self(fillers[node["kind"]](app, docname))

@@ -1,0 +1,16 @@
+"""The helper library of *In-Context Learning as Optimization*: what is where.
+
+Four floors; a module imports only from floors below its own.
+
+    experiments   exercises                       what is run, what is asked
+    models        single_layer  deep_linear  transformer  constructions
+    tasks         regression  inputs  shifts  tokens        what goes in (torch)
+    layers        linear  softmax                           what computes (torch)
+    theory        optimum  shifts  random_covariance  gradient_flow  landscape  solvers (NumPy)
+    training      one plain loop
+    probing  claims  plotting  doctor             tools that know nothing of the others
+
+Import the module you need, for example ``from icl_lib.theory import optimum``.
+"""
+
+__version__ = "0.1.0"

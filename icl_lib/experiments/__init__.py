@@ -1,0 +1,1 @@
+"""The named runs behind every checkpoint: ``python -m icl_lib.experiments list``."""

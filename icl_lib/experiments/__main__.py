@@ -1,0 +1,84 @@
+"""Command line: ``python -m icl_lib.experiments list | show NAME | train NAME | verify NAME``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from icl_lib.experiments import checkpoint
+from icl_lib.experiments.registry import EXPERIMENTS, get
+from icl_lib.experiments.runs import record, seed_band, train_experiment, verify
+from icl_lib.training import TrainingError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m icl_lib.experiments", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="all runs, with what is on disk")
+    for command, text in (
+        ("show", "configuration and provenance of a run"),
+        ("train", "train runs, continuing where they stopped"),
+        ("verify", "evaluate checkpoints again ('all' for every one)"),
+    ):
+        commands.add_parser(command, help=text).add_argument("names", nargs="+", metavar="NAME")
+    options = parser.parse_args(arguments)
+    if options.command == "list":
+        return _list()
+    act = {"show": _show, "train": _train, "verify": _verify}[options.command]
+    names = list(EXPERIMENTS) if options.names == ["all"] else options.names
+    return max(_guarded(act, name) for name in names)
+
+
+def _guarded(act, name: str) -> int:
+    try:
+        return act(name)
+    except (ValueError, TrainingError) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 1
+
+
+def _list() -> int:
+    runs = record()
+    for name in EXPERIMENTS:
+        entry = runs.get(name, {"status": "not trained"})
+        error = entry.get("normalised_error")
+        figures = f"normalised error {error:.4f}" if error is not None else ""
+        print(f"{name:24s} {entry['status']:12s} {figures}")
+    return 0
+
+
+def _show(name: str) -> int:
+    shown = {"configuration": get(name).configuration()}
+    if checkpoint.path_of(name).exists():
+        shown = checkpoint.read(checkpoint.path_of(name))[1]
+    print(json.dumps(shown, indent=1))
+    return 0
+
+
+def _train(name: str) -> int:
+    earlier = None
+    if checkpoint.path_of(get(name).name).exists():
+        earlier = checkpoint.read(checkpoint.path_of(name))[1]
+    metadata = train_experiment(name)
+    error = metadata["metrics"]["normalised_error"]
+    print(f"{name}: normalised error {error:.4f}, {metadata['wall_seconds']:.0f} s")
+    if earlier is not None:
+        new = checkpoint.read(checkpoint.path_of(name))[1]["content_sha256"]
+        same = "the same file as before" if new == earlier["content_sha256"] else (
+            "another file than before, seed band {:.4f} to {:.4f}".format(
+                *seed_band(get(name).family)))
+        print(f"{name}: {same}")
+    return 0
+
+
+def _verify(name: str) -> int:
+    result = verify(name)
+    print(f"{'OK  ' if result.ok else 'FAIL'} {name}: recorded {result.recorded:.6f}, "
+          f"measured {result.measured:.6f}")
+    return 0 if result.ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

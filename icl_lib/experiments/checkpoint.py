@@ -1,0 +1,119 @@
+"""Checkpoints: one safetensors file a run, with its provenance, refused if anything is off."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from icl_lib.experiments.registry import Experiment, get
+from icl_lib.models.transformer import InContextTransformer
+
+METADATA_KEY = "icl_lib"
+CHANGING = ("wall_seconds", "content_sha256")  # what two runs of one command may differ in
+
+
+def folder() -> Path:
+    """Return the folder of the checkpoints: ``ICL_CHECKPOINTS`` or the repository's own."""
+    default = Path(__file__).resolve().parents[2] / "checkpoints"
+    return Path(os.environ.get("ICL_CHECKPOINTS", default))
+
+
+def path_of(name: str) -> Path:
+    """Return where the checkpoint of the experiment ``name`` lies."""
+    return folder() / f"{get(name).name}.safetensors"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions and the device that a run depends on."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "device": f"cpu, {platform.machine()}, 1 thread",
+    }
+
+
+def content_sha256(tensors: dict[str, torch.Tensor], metadata: dict) -> str:
+    """Return a hash of all weights and of all metadata but the wall time."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].detach().contiguous().numpy().tobytes())
+    fixed = {key: value for key, value in metadata.items() if key not in CHANGING}
+    digest.update(json.dumps(fixed, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def write(path: Path, model: torch.nn.Module, metadata: dict) -> None:
+    """Write the model's weights and ``metadata`` to ``path``, completely or not at all."""
+    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+    metadata = dict(metadata, content_sha256=content_sha256(tensors, metadata))
+    blob = save(tensors, {METADATA_KEY: json.dumps(metadata, sort_keys=True)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(blob)
+    os.replace(partial, path)
+
+
+def read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
+    """Return the tensors and the metadata of a checkpoint file.
+
+    Raises
+    ------
+    ValueError
+        If the file is missing, damaged, not ours, or changed after it was written.
+    """
+    if not path.is_file():
+        raise ValueError(f"checkpoint {path} does not exist: train it with python -m "
+                         f"icl_lib.experiments train {path.stem}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"checkpoint {path} is damaged, expected safetensors: {error}") from error
+    if METADATA_KEY not in header:
+        raise ValueError(f"checkpoint {path} is foreign: expected metadata {METADATA_KEY!r}, "
+                         f"got {sorted(header)}")
+    metadata = json.loads(header[METADATA_KEY])
+    if metadata.get("content_sha256") != content_sha256(tensors, metadata):
+        raise ValueError(f"checkpoint {path} is damaged: its content does not match its hash")
+    return tensors, metadata
+
+
+def load(name: str, path: Path | None = None) -> tuple[InContextTransformer, dict]:
+    """Return the trained model of the experiment ``name`` and its metadata.
+
+    Raises
+    ------
+    ValueError
+        If the experiment is unknown or the file is missing, damaged, foreign or of another run.
+    """
+    experiment = get(name)
+    path = path_of(name) if path is None else Path(path)
+    tensors, metadata = read(path)
+    _check_belongs(path, metadata, experiment)
+    model = experiment.build_model()
+    expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    got = {key: tuple(value.shape) for key, value in tensors.items()}
+    if got != expected:
+        raise ValueError(f"checkpoint {path} holds tensors {got}, expected {expected}")
+    model.load_state_dict(tensors)
+    return model.eval(), metadata
+
+
+def _check_belongs(path: Path, metadata: dict, experiment: Experiment) -> None:
+    expected = json.loads(json.dumps(experiment.configuration()))
+    got = metadata.get("configuration")
+    if got != expected:
+        raise ValueError(
+            f"checkpoint {path} belongs to the configuration {got}, expected {expected}"
+        )

@@ -1,0 +1,134 @@
+"""Every named run: what is trained on what, with which seed, and how it is judged.
+
+One family of GPT-style models serves Chapters 1, 7 and 8: trained on prompts with a fixed
+covariance (the identity) or with a random one (diagonal, Exp(1) entries), with N examples.
+Source: Zhang et al. 2024, Section 4.3 and Appendix E, at a scale that one CPU core can train:
+d = 5 instead of 20 with the paper's N/d = 2, 3.5 and 5 (N = 10, 18, 25), 3 layers instead of 12,
+width 64 instead of 256, 5 000 steps instead of 500 000.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from icl_lib._checks import positive_int
+from icl_lib.models.transformer import InContextTransformer, TransformerConfig
+from icl_lib.tasks.inputs import GaussianInputs, RandomDiagonalInputs
+from icl_lib.tasks.randomness import generators
+from icl_lib.tasks.regression import LinearRegression
+from icl_lib.training import TrainConfig
+
+EVALUATION_SEED = 1_000_003  # no training seed: evaluation prompts are never trained on
+EVALUATION_PROMPTS = 2048
+BATCH = 64
+GPT_TRAINING = TrainConfig(steps=5000, lr=1e-3, warmup=400, clip_norm=3.0, log_every=200)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One run: a transformer trained on linear-regression prompts.
+
+    ``inputs`` is "fixed" (x ~ N(0, I)) or "random" (x ~ N(0, diag(Exp(1), ..., Exp(1))), a new
+    covariance for every prompt). ``n_train`` is N, the number of examples before the query.
+    """
+
+    name: str
+    inputs: str
+    n_train: int
+    seed: int
+    model: TransformerConfig
+    training: TrainConfig = GPT_TRAINING
+    batch: int = BATCH
+
+    @property
+    def family(self) -> str:
+        """The name without its seed."""
+        return self.name.rsplit("-s", 1)[0]
+
+    @cached_property
+    def task(self) -> LinearRegression:
+        """The training task."""
+        if self.inputs == "fixed":
+            return LinearRegression(GaussianInputs(np.eye(self.model.d)))
+        return LinearRegression(RandomDiagonalInputs(self.model.d))
+
+    def build_model(self) -> InContextTransformer:
+        """Return the untrained model; its initial weights depend on the seed alone."""
+        word = np.random.SeedSequence([self.seed, 0, 1]).generate_state(1, dtype=np.uint64)[0]
+        return InContextTransformer(
+            self.model, torch.Generator().manual_seed(int(word >> np.uint64(1)))
+        )
+
+    def loss_at(self, model: InContextTransformer, step: int) -> torch.Tensor:
+        """Return the training loss of one step: mean squared error over all N + 1 prefixes.
+
+        Convention: no factor 1/2; the mean runs over prompts and prefixes, as in Garg et al.
+        """
+        prompts = self.task.sample(self.batch, self.n_train + 1, generators(self.seed, step))
+        return (model(prompts.xs, prompts.ys) - prompts.ys).square().mean()
+
+    @property
+    def zero_loss(self) -> float:
+        """The loss of predicting zero: E y^2 = d for both input laws."""
+        return float(self.model.d)
+
+    def evaluate(self, model: InContextTransformer) -> dict[str, float]:
+        """Return the normalised error at M = N on fixed prompts, with its standard error.
+
+        Normalised: the squared error divided by E y^2 = d, so that predicting zero scores 1.
+        """
+        prompts = self.task.sample(
+            EVALUATION_PROMPTS, self.n_train + 1, generators(EVALUATION_SEED)
+        )
+        with torch.no_grad():
+            error = (model(prompts.xs, prompts.ys) - prompts.ys)[:, -1].square() / self.model.d
+        return {
+            "normalised_error": float(error.mean()),
+            "standard_error": float(error.std() / EVALUATION_PROMPTS**0.5),
+        }
+
+    def configuration(self) -> dict:
+        """Return the run as plain data, for the checkpoint's metadata."""
+        return asdict(self)
+
+
+def _gpt(d: int, inputs: str, n_train: int, seed: int, max_points: int) -> Experiment:
+    model = TransformerConfig(d=d, max_points=max_points)
+    return Experiment(f"gpt-d{d}-{inputs}-n{n_train}-s{seed}", inputs, n_train, seed, model)
+
+
+def _all() -> dict[str, Experiment]:
+    runs = []
+    for seed in range(3):
+        for inputs in ("fixed", "random"):
+            runs += [_gpt(5, inputs, n_train, seed, 51) for n_train in (10, 18, 25)]
+        runs.append(_gpt(8, "fixed", 20, seed, 33))
+    return {run.name: run for run in runs}
+
+
+EXPERIMENTS: dict[str, Experiment] = _all()
+
+
+def get(name: str) -> Experiment:
+    """Return the experiment called ``name``.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the message lists the names.
+    """
+    if name not in EXPERIMENTS:
+        raise ValueError(f"name must be one of {sorted(EXPERIMENTS)}, got {name!r}")
+    return EXPERIMENTS[name]
+
+
+def seeds(family: str, count: int = 3) -> list[str]:
+    """Return the names of the first ``count`` seeds of a family, such as "gpt-d5-fixed-n18"."""
+    names = [f"{family}-s{seed}" for seed in range(positive_int("count", count))]
+    for name in names:
+        get(name)
+    return names

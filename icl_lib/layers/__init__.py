@@ -1,0 +1,1 @@
+"""What computes: attention as pure functions, with thin modules on top."""

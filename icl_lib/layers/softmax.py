@@ -1,0 +1,85 @@
+"""Softmax attention: a pure function and a thin multi-head module."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from icl_lib._checks import positive_int
+
+
+def softmax_attention(queries: Tensor, keys: Tensor, values: Tensor, *, causal: bool) -> Tensor:
+    """Return softmax(Q K^T / sqrt(d_k)) V, shape (..., T, d_v).
+
+    Source: Vaswani et al. 2017, eq. (1).
+    Convention: tokens are rows here, (..., T, d); Zhang et al. write tokens as columns.
+    Equals ``torch.nn.functional.scaled_dot_product_attention``.
+
+    Parameters
+    ----------
+    queries, keys : (..., T, d_k)
+    values : (..., T, d_v)
+    causal : whether token t sees only tokens up to t
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit.
+    """
+    check_qkv(queries, keys, values)
+    scores = queries @ keys.transpose(-1, -2) / math.sqrt(keys.shape[-1])  # (..., T, T)
+    if causal:
+        scores = scores.masked_fill(~causal_mask(scores.shape[-1], scores.device), -math.inf)
+    return torch.softmax(scores, dim=-1) @ values
+
+
+def causal_mask(length: int, device=None) -> Tensor:
+    """Return the (T, T) mask that is True where the column is not after the row.
+
+    >>> causal_mask(2)
+    tensor([[ True, False],
+            [ True,  True]])
+    """
+    return torch.ones(length, length, dtype=torch.bool, device=device).tril()
+
+
+def check_qkv(queries: Tensor, keys: Tensor, values: Tensor) -> None:
+    """Check that queries, keys (..., T, d_k) and values (..., T, d_v) belong together.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument whose shape does not fit.
+    """
+    if queries.shape != keys.shape:
+        raise ValueError(
+            f"keys must have the shape of queries, {tuple(queries.shape)}, got {tuple(keys.shape)}"
+        )
+    if values.shape[:-1] != keys.shape[:-1]:
+        raise ValueError(
+            f"values must have shape {tuple(keys.shape[:-1])} + (d_v,), got {tuple(values.shape)}"
+        )
+
+
+class SoftmaxAttention(nn.Module):
+    """Causal multi-head softmax attention on tokens (B, T, width).
+
+    Source: Vaswani et al. 2017, Section 3.2.
+    """
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        if positive_int("width", width) % positive_int("heads", heads):
+            raise ValueError(f"width must be a multiple of heads = {heads}, got {width}")
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map tokens (B, T, width) to tokens of the same shape."""
+        split = self.qkv(tokens).unflatten(-1, (3, self.heads, -1))  # (B, T, 3, H, d_head)
+        queries, keys, values = split.permute(2, 0, 3, 1, 4)  # each (B, H, T, d_head)
+        mixed = softmax_attention(queries, keys, values, causal=True)
+        return self.out(mixed.transpose(1, 2).flatten(-2))

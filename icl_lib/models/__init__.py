@@ -1,0 +1,1 @@
+"""What is trained or written by hand: one linear layer, GPT-style transformers, constructions."""

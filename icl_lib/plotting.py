@@ -1,0 +1,108 @@
+"""One look for every figure: colour-blind-safe, legible in dark mode, functions that return axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+
+# Okabe and Ito's palette; yellow is left out, it vanishes on white.
+COLOURS = {
+    "black": "#000000",
+    "orange": "#E69F00",
+    "sky": "#56B4E9",
+    "green": "#009E73",
+    "blue": "#0072B2",
+    "red": "#D55E00",
+    "pink": "#CC79A7",
+    "grey": "#767676",
+}
+CYCLE = [COLOURS[name] for name in ("blue", "red", "green", "orange", "pink", "sky", "black")]
+DASHES = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), "-"]
+
+
+def use_style() -> None:
+    """Set the book's style: white ground, open axes, lines that differ in colour and dash."""
+    mpl.rcParams.update(
+        {
+            "figure.figsize": (6.0, 3.7),
+            "figure.dpi": 110,
+            "figure.facecolor": "white",
+            "savefig.facecolor": "white",
+            "figure.constrained_layout.use": True,
+            "font.size": 11,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "grid.color": "#E0E0E0",
+            "grid.linewidth": 0.6,
+            "legend.frameon": False,
+            "legend.fontsize": 9.5,
+            "lines.linewidth": 1.8,
+            "image.cmap": "cividis",
+            "axes.prop_cycle": mpl.cycler(color=CYCLE) + mpl.cycler(linestyle=DASHES),
+        }
+    )
+
+
+def panels(columns: int, rows: int = 1, *, height: float = 3.4, width: float | None = None):
+    """Return (figure, axes) with ``columns`` x ``rows`` panels at the book's width.
+
+    ``height`` is the height of one row and ``width`` that of the figure, both in inches.
+    """
+    width = (6.0 if columns == 1 else 8.6) if width is None else width
+    return plt.subplots(rows, columns, figsize=(width, height * rows))
+
+
+def curve_with_band(ax: Axes, x, samples, label: str, colour: str, linestyle="-") -> Axes:
+    """Draw the mean over axis 0 of ``samples`` (seeds, len(x)) and the range over seeds.
+
+    Raises
+    ------
+    ValueError
+        If ``samples`` is not of shape (seeds, len(x)).
+    """
+    samples = np.asarray(samples, dtype=float)
+    if samples.ndim != 2 or samples.shape[1] != len(x):
+        raise ValueError(f"samples must have shape (seeds, {len(x)}), got {samples.shape}")
+    shade = COLOURS[colour]
+    ax.plot(x, samples.mean(0), color=shade, linestyle=linestyle, label=label)
+    ax.fill_between(x, samples.min(0), samples.max(0), color=shade, alpha=0.2, linewidth=0)
+    return ax
+
+
+def reference_line(ax: Axes, y: float, text: str, *, right: bool = True) -> Axes:
+    """Draw a thin horizontal line at ``y`` with its name written on it."""
+    ax.axhline(y, color=COLOURS["grey"], linewidth=1.0, linestyle=(0, (4, 2)))
+    ax.annotate(
+        text, xy=(0.99 if right else 0.01, y), xycoords=("axes fraction", "data"),
+        ha="right" if right else "left", va="bottom", fontsize=9, color="#505050",
+    )
+    return ax
+
+
+def matrix(ax: Axes, values, *, title: str = "", limit: float | None = None) -> Axes:
+    """Draw a matrix (rows, columns) in blue and red around zero, with a colour bar."""
+    values = np.asarray(values, dtype=float)
+    limit = float(np.abs(values).max()) if limit is None else limit
+    image = ax.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    ax.set_title(title, fontsize=10.5)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.grid(False)
+    ax.figure.colorbar(image, ax=ax, shrink=0.8)
+    return ax
+
+
+def bars(ax: Axes, names: Sequence[str], series: dict[str, Sequence[float]]) -> Axes:
+    """Draw grouped bars: one group a name, one bar a series."""
+    width = 0.8 / len(series)
+    for index, (label, heights) in enumerate(series.items()):
+        offset = (index - (len(series) - 1) / 2) * width
+        ax.bar(np.arange(len(names)) + offset, heights, width, label=label, color=CYCLE[index])
+    ax.set_xticks(np.arange(len(names)), names)
+    return ax

@@ -1,0 +1,1 @@
+"""What goes in: prompts, the laws they are drawn from, and the matrix E they are packed into."""

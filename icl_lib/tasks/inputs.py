@@ -1,0 +1,253 @@
+"""Laws of the inputs of one prompt: x_1, ..., x_n and x_query.
+
+Every law is a frozen dataclass with a dimension ``d`` and a method
+``sample(batch, length, generator, dtype)`` that returns :class:`Inputs`. The first four are the
+laws of Zhang et al. 2024; the shifted laws follow Garg et al. 2022 and keep E|x|^2 = d, as they do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from icl_lib._checks import covariance_matrix, positive, positive_int, psd_matrix
+
+
+class Inputs(NamedTuple):
+    """Inputs of a batch of prompts: ``xs`` (B, n, d) and ``x_query`` (B, d)."""
+
+    xs: Tensor
+    x_query: Tensor
+
+
+class InputLaw(Protocol):
+    """What a task needs of an input law."""
+
+    d: int
+
+    def sample(self, batch: int, length: int, generator: torch.Generator, dtype) -> Inputs: ...
+
+
+def _normal(shape, generator, dtype) -> Tensor:
+    return torch.randn(shape, generator=generator, dtype=dtype)
+
+
+def _haar(batch: int, d: int, generator, dtype) -> Tensor:
+    """Return (B, d, d) random rotations, uniform over the orthogonal group."""
+    q, r = torch.linalg.qr(_normal((batch, d, d), generator, dtype))
+    # QR is unique only up to column signs; without this the law is not uniform.
+    return q * torch.sign(torch.diagonal(r, dim1=-2, dim2=-1)).unsqueeze(-2)
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianInputs:
+    """x_i ~ N(0, Lambda) and x_query ~ N(0, Lambda_q), independent.
+
+    Source: Zhang et al. 2024, Section 3.3; query shift of Section 4.2.
+
+    Parameters
+    ----------
+    covariance : (d, d) positive definite Lambda
+    query_covariance : (d, d) positive semidefinite Lambda_q; Lambda if absent
+
+    Raises
+    ------
+    ValueError
+        If a covariance has the wrong shape or definiteness.
+    """
+
+    covariance: np.ndarray
+    query_covariance: np.ndarray | None = None
+
+    def __post_init__(self):
+        lam = covariance_matrix("covariance", self.covariance)
+        query = self.query_covariance
+        query = lam if query is None else psd_matrix("query_covariance", query)
+        if query.shape != lam.shape:
+            raise ValueError(
+                f"query_covariance must have shape {lam.shape}, as covariance, got {query.shape}"
+            )
+        object.__setattr__(self, "_root", _root(lam))
+        object.__setattr__(self, "_query_root", _root(query))
+
+    @property
+    def d(self) -> int:
+        """Dimension of one input."""
+        return self._root.shape[0]
+
+    def sample(self, batch, length, generator, dtype=torch.float32) -> Inputs:
+        """Draw ``xs`` (B, n, d) and ``x_query`` (B, d)."""
+        z = _normal((batch, length + 1, self.d), generator, dtype)
+        xs = z[:, :length] @ torch.as_tensor(self._root, dtype=dtype)
+        return Inputs(xs, z[:, length] @ torch.as_tensor(self._query_root, dtype=dtype))
+
+
+@dataclass(frozen=True)
+class RandomDiagonalInputs:
+    """A new covariance for every prompt: Lambda = scale * diag(e_1, ..., e_d), e_i ~ Exp(1).
+
+    Source: Zhang et al. 2024, Section 4.3 (Definition 4.4 and the experiment of Figure 1).
+    """
+
+    d: int
+    scale: float = 1.0
+
+    def __post_init__(self):
+        positive_int("d", self.d)
+        positive("scale", self.scale)
+
+    def sample(self, batch, length, generator, dtype=torch.float32) -> Inputs:
+        """Draw ``xs`` (B, n, d) and ``x_query`` (B, d); both share the prompt's covariance."""
+        z = _normal((batch, length + 1, self.d), generator, dtype)
+        rate = torch.empty(batch, 1, self.d, dtype=dtype).exponential_(generator=generator)
+        x = z * torch.sqrt(self.scale * rate)
+        return Inputs(x[:, :length], x[:, length])
+
+
+@dataclass(frozen=True)
+class SkewedInputs:
+    """x ~ N(0, Q D Q^T): eigenvalues proportional to 1/i^2, random rotation Q for each prompt.
+
+    Source: Garg et al. 2022, skewed covariance. The trace is d.
+    """
+
+    d: int
+
+    def __post_init__(self):
+        positive_int("d", self.d)
+
+    def eigenvalues(self) -> np.ndarray:
+        """Return the (d,) eigenvalues of the covariance; they sum to d."""
+        raw = 1.0 / np.arange(1, self.d + 1) ** 2
+        return self.d * raw / raw.sum()
+
+    def sample(self, batch, length, generator, dtype=torch.float32) -> Inputs:
+        """Draw ``xs`` (B, n, d) and ``x_query`` (B, d)."""
+        root = torch.as_tensor(np.sqrt(self.eigenvalues()), dtype=dtype)
+        z = _normal((batch, length + 1, self.d), generator, dtype) * root
+        x = z @ _haar(batch, self.d, generator, dtype).transpose(-1, -2)
+        return Inputs(x[:, :length], x[:, length])
+
+
+@dataclass(frozen=True)
+class SubspaceInputs:
+    """Inputs in a random k-dimensional subspace, a new one for each prompt, with E|x|^2 = d.
+
+    Source: Garg et al. 2022, d/2-dimensional subspace.
+    """
+
+    d: int
+    k: int
+
+    def __post_init__(self):
+        positive_int("d", self.d)
+        if positive_int("k", self.k) > self.d:
+            raise ValueError(f"k must be at most d = {self.d}, got {self.k}")
+
+    def sample(self, batch, length, generator, dtype=torch.float32) -> Inputs:
+        """Draw ``xs`` (B, n, d) and ``x_query`` (B, d)."""
+        basis = _haar(batch, self.d, generator, dtype)[:, :, : self.k]
+        z = _normal((batch, length + 1, self.k), generator, dtype)
+        x = z @ basis.transpose(-1, -2) * (self.d / self.k) ** 0.5
+        return Inputs(x[:, :length], x[:, length])
+
+
+@dataclass(frozen=True)
+class OrthantInputs:
+    """Prompt inputs in one random orthant; the query is N(0, I).
+
+    Source: Garg et al. 2022, prompt and query from different orthants.
+    """
+
+    d: int
+
+    def __post_init__(self):
+        positive_int("d", self.d)
+
+    def sample(self, batch, length, generator, dtype=torch.float32) -> Inputs:
+        """Draw ``xs`` (B, n, d) with the signs of one orthant, and a free ``x_query`` (B, d)."""
+        z = _normal((batch, length + 1, self.d), generator, dtype)
+        signs = torch.sign(_normal((batch, 1, self.d), generator, dtype))
+        return Inputs(z[:, :length].abs() * signs, z[:, length])
+
+
+@dataclass(frozen=True)
+class OrthogonalQuery:
+    """x_i ~ N(0, I); the query is orthogonal to every x_i (needs length < d), |x_query|^2 = d.
+
+    Source: Garg et al. 2022; Zhang et al. 2024, Section 4.2.
+    """
+
+    d: int
+
+    def __post_init__(self):
+        positive_int("d", self.d)
+
+    def sample(self, batch, length, generator, dtype=torch.float32) -> Inputs:
+        """Draw ``xs`` (B, n, d) and ``x_query`` (B, d) in their orthogonal complement."""
+        if length >= self.d:
+            raise ValueError(
+                f"length must be below d = {self.d} for a query orthogonal to the prompt, "
+                f"got {length}"
+            )
+        z = _normal((batch, length + 1, self.d), generator, dtype)
+        xs, query = z[:, :length], z[:, length]
+        basis, _ = torch.linalg.qr(xs.transpose(-1, -2))  # (B, d, n), orthonormal columns
+        # Twice: one projection leaves rounding errors that grow with the conditioning.
+        for _ in range(2):
+            coefficients = basis.transpose(-1, -2) @ query.unsqueeze(-1)
+            query = query - (basis @ coefficients).squeeze(-1)
+        return Inputs(xs, query * (self.d**0.5 / query.norm(dim=-1, keepdim=True)))
+
+
+@dataclass(frozen=True)
+class RepeatedQuery:
+    """x_i ~ N(0, I); the query equals one of the prompt's inputs, chosen at random.
+
+    Source: Garg et al. 2022, query matching an in-context example.
+    """
+
+    d: int
+
+    def __post_init__(self):
+        positive_int("d", self.d)
+
+    def sample(self, batch, length, generator, dtype=torch.float32) -> Inputs:
+        """Draw ``xs`` (B, n, d) and ``x_query`` (B, d), one of the rows of ``xs``."""
+        xs = _normal((batch, length, self.d), generator, dtype)
+        index = torch.randint(length, (batch,), generator=generator)
+        return Inputs(xs, xs[torch.arange(batch), index])
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledInputs:
+    """Another law with every input multiplied by ``scale``.
+
+    Source: Garg et al. 2022, prompt scale; Zhang et al. 2024, covariate shift in Section 4.2.
+    """
+
+    inputs: InputLaw
+    scale: float
+
+    def __post_init__(self):
+        positive("scale", self.scale)
+
+    @property
+    def d(self) -> int:
+        """Dimension of one input."""
+        return self.inputs.d
+
+    def sample(self, batch, length, generator, dtype=torch.float32) -> Inputs:
+        """Draw from the inner law and scale ``xs`` (B, n, d) and ``x_query`` (B, d)."""
+        xs, x_query = self.inputs.sample(batch, length, generator, dtype)
+        return Inputs(self.scale * xs, self.scale * x_query)
+
+
+def _root(matrix: np.ndarray) -> np.ndarray:
+    """Return the symmetric square root of a positive semidefinite matrix (d, d)."""
+    values, vectors = np.linalg.eigh(matrix)
+    return (vectors * np.sqrt(np.clip(values, 0.0, None))) @ vectors.T

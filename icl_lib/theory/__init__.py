@@ -1,0 +1,1 @@
+"""Closed forms, differential equations and textbook algorithms: NumPy float64, no torch."""

@@ -1,0 +1,324 @@
+"""Plant faults in a copy of the project; the command that is responsible must fail each time.
+
+``make faults``, or ``python tests/faults.py NAME ...`` for some of them, ``--list`` for the names.
+The copy uses this environment but its own library (checked first), and this project's execution
+cache, so that only what a fault touches is executed again. Every command is first run without a
+fault, and must then succeed; with the fault it must fail and say why in the words expected here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+THEORY = "icl_lib/theory/optimum.py"
+CLAIMS = "book/claims.yml"
+PAGE = "book/intro.md"
+BUILT = "_build/html/book/part2_one_layer/03_closed_form.html"
+KEPT = (".jupyter_cache", "icl_state.json", "html")
+
+BOOK = ("make", "book")
+PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+FIGURES = (*PYTEST, "tests/notebooks/test_structure.py", "-k", "figure_is_described")
+PICTURES = (*PYTEST, "tests/site/test_pages.py", "-k", "picture_is_described and 03")
+CLEAN = (*PYTEST, "tests/notebooks/test_clean.py")
+LINKS = (*PYTEST, "tests/site/test_pages.py", "-k", "link_and_fragment")
+FLOORS = (*PYTEST, "tests/unit/test_import_contract.py")
+FORMULAS = (*PYTEST, "tests/unit/test_theory_optimum.py")
+
+
+class Fault(NamedTuple):
+    """A fault, the file it changes, and the commands: all but the last must still succeed."""
+
+    name: str
+    path: str
+    plant: Callable[[str], str]
+    commands: tuple[tuple[str, ...], ...]
+    says: str
+
+
+def chapter_03(root: Path = ROOT) -> str:
+    """The notebook that most faults are planted in."""
+    return next(root.glob("book/part*/03_*.ipynb")).relative_to(root).as_posix()
+
+
+def edit_notebook(change: Callable[[list[dict]], None]) -> Callable[[str], str]:
+    """A text edit out of an edit of the notebook's cells."""
+
+    def edit(text: str) -> str:
+        notebook = json.loads(text)
+        change(notebook["cells"])
+        return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+
+    return edit
+
+
+def raise_in_the_middle(cells: list[dict]) -> None:
+    source = 'raise RuntimeError("planted")'
+    cell = {"cell_type": "code", "execution_count": None, "id": "planted", "metadata": {}}
+    cells.insert(len(cells) // 2, cell | {"outputs": [], "source": source})
+
+
+def forget_alt_text(cells: list[dict]) -> None:
+    cell = next(c for c in cells if "image" in c["metadata"].get("mystnb", {}))
+    del cell["metadata"]["mystnb"]["image"]
+
+
+def keep_an_output(cells: list[dict]) -> None:
+    cell = [c for c in cells if c["cell_type"] == "code"][2]
+    cell["id"], cell["execution_count"] = "planted-output", 1
+    cell["outputs"] = [{"name": "stdout", "output_type": "stream", "text": "planted"}]
+
+
+def falsify_a_claim(text: str) -> str:
+    """Another expected value for the first claim of chapter 03 that compares with one."""
+    claims = yaml.safe_load(text)
+    name = next(
+        name
+        for name, claim in claims.items()
+        if claim["chapter"] == "03" and claim["holds"] and claim["mode"] in ("relative", "z")
+    )
+    start = re.search(rf"^{re.escape(name)}:", text, flags=re.MULTILINE).start()
+    wrong = 1.5 * claims[name]["expected"] + 1
+    return text[:start] + re.sub(r"expected:.*", f"expected: {wrong}", text[start:], count=1)
+
+
+def add_a_claim(text: str) -> str:
+    """A claim, written down but checked in no notebook."""
+    claims = yaml.safe_load(text)
+    entry = next(claim for claim in claims.values() if claim["chapter"] == "03")
+    return f"{text.rstrip()}\n" + yaml.safe_dump({"03-planted": entry}, sort_keys=False)
+
+
+def add_text(line: str) -> Callable[[str], str]:
+    return lambda text: f"{text.rstrip()}\n\n{line}\n"
+
+
+def change_gamma(text: str) -> str:
+    """Gamma with 2/N for 1/N in its first term."""
+    return text.replace("(1 + per_n) *", "(1 + 2 * per_n) *", 1)
+
+
+def empty_alt_text(text: str) -> str:
+    """In the built page: a picture whose description got lost on the way."""
+    start = text.index("<article")
+    return text[:start] + re.sub(r'(<img\b[^>]*?\balt=")[^"]*', r"\1", text[start:], count=1)
+
+
+def faults() -> list[Fault]:
+    """Every fault, the one that drops the whole execution cache at the end."""
+    chapter = chapter_03()
+    nbmake = (*PYTEST, chapter)
+    raising = edit_notebook(raise_in_the_middle)
+    missing = "{ref}`nowhere-planted`"
+    dead = '<a href="nowhere-planted.html">gone</a>'
+    upward = add_text("from icl_lib import models")
+    return [
+        Fault("raising-cell-book", chapter, raising, (BOOK,), "RuntimeError.*planted"),
+        Fault("raising-cell-test", chapter, raising, (nbmake,), "RuntimeError.*planted"),
+        Fault("false-claim", CLAIMS, falsify_a_claim, (BOOK,), "does not hold"),
+        Fault("unchecked-claim", CLAIMS, add_a_claim, (BOOK,), "03-planted is checked in no"),
+        Fault("missing-alt", chapter, edit_notebook(forget_alt_text), (FIGURES,), "alt of 0 ch"),
+        Fault("missing-alt-page", BUILT, empty_alt_text, (PICTURES,), "0 characters"),
+        Fault("broken-reference", PAGE, add_text(missing), (BOOK,), "nowhere-planted"),
+        Fault("dead-link", PAGE, add_text(dead), (BOOK, LINKS), "nowhere-planted.html"),
+        Fault("outputs", chapter, edit_notebook(keep_an_output), (CLEAN,), "planted-output"),
+        Fault("upward-import", THEORY, upward, (FLOORS,), "icl_lib.theory.optimum -> icl_lib.mod"),
+        Fault("changed-formula", THEORY, change_gamma, (FORMULAS,), r"\d+ failed"),
+        Fault("stale-cache", THEORY, change_gamma, (BOOK,), "does not hold|AssertionError"),
+    ]
+
+
+class Copy:
+    """A copy of the project in a temporary folder, with the execution cache of the original."""
+
+    def __init__(self, folder: Path):
+        self.root = folder / "project"
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        for name in filter(None, listed.stdout.split("\0")):
+            if (ROOT / name).is_file():
+                target = self.root / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, target)
+        subprocess.run(["git", "init", "-q"], cwd=self.root, check=True)
+        self.saved = folder / "saved"
+        self._copy(ROOT / "_build", self.root / "_build")
+        self.environment = os.environ | {
+            "PYTHONPATH": str(self.root),
+            "VENV": sys.prefix,
+            "ICL_CLAIMS": "strict",
+            "OMP_NUM_THREADS": "1",
+            "OMP_WAIT_POLICY": "PASSIVE",
+            "GOMP_SPINCOUNT": "0",
+        }
+        for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "REQUIRE_BROWSER", "ICL_REPOSITORY"):
+            self.environment.pop(name, None)
+
+    def check(self) -> None:
+        """The copy's library is the one that is used, and nothing has to be installed."""
+        code = "import icl_lib; print(icl_lib.__file__)"
+        used = self.run((sys.executable, "-c", code), 60)[1].strip()
+        if not used.startswith(str(self.root)):
+            sys.exit(f"faults: the copy would use the library at {used}")
+        planned = self.run(("make", "-n", "install"), 60)[1]
+        if "pip install" in planned:
+            sys.exit("faults: the environment is not up to date, run `make install` first")
+
+    def save(self) -> None:
+        """Remember the build as it is now."""
+        self._copy(self.root / "_build", self.saved)
+
+    def restore(self) -> None:
+        self._copy(self.saved, self.root / "_build")
+
+    @staticmethod
+    def _copy(source: Path, target: Path) -> None:
+        for name in KEPT:
+            old, new = source / name, target / name
+            if new.is_dir():
+                shutil.rmtree(new)
+            if old.is_dir():
+                shutil.copytree(old, new)
+            elif old.is_file():
+                target.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(old, new)
+
+    def run(self, command: tuple[str, ...], limit: float) -> tuple[int, str]:
+        """Exit code and output; 124 when it took longer than ``limit`` seconds."""
+        with tempfile.TemporaryFile("w+", encoding="utf8", errors="replace") as log:
+            process = subprocess.Popen(
+                command,
+                cwd=self.root,
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                code = process.wait(limit)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                code = 124
+            log.seek(0)
+            return code, log.read()
+
+    @contextmanager
+    def planted(self, fault: Fault) -> Iterator[None]:
+        """The fault is in the copy inside of this context, and gone after it."""
+        path = self.root / fault.path
+        before = path.read_bytes()
+        after = fault.plant(before.decode("utf8")).encode("utf8")
+        if after == before:
+            sys.exit(f"faults: {fault.name} could not be planted in {fault.path}")
+        path.write_bytes(after)
+        try:
+            yield
+        finally:
+            path.write_bytes(before)
+            self.restore()
+
+
+def limit_of(command: tuple[str, ...]) -> float:
+    return 900 if command == BOOK else 300
+
+
+def baseline(copy: Copy, chosen: list[Fault]) -> list[str]:
+    """Run every command without a fault; those that fail already, with the end of their output."""
+    commands = {command: None for fault in chosen for command in fault.commands}
+    bad = []
+    for command in sorted(commands, key=lambda item: item != BOOK):
+        start = time.monotonic()
+        code, output = copy.run(command, limit_of(command))
+        shown = " ".join(command[-4:])
+        print(f"  {'ok' if code == 0 else 'FAILS':<6}{time.monotonic() - start:6.0f} s  {shown}")
+        if code:
+            bad.append(f"{shown}\n{output[-3000:]}")
+        if command == BOOK:
+            copy.save()
+    return bad
+
+
+def judge(copy: Copy, fault: Fault) -> tuple[str, str]:
+    """("caught", "") or what went wrong instead, with the end of the output."""
+    with copy.planted(fault):
+        *before, last = fault.commands
+        for command in before:
+            code, output = copy.run(command, limit_of(command))
+            if code:
+                return "stopped too early", output
+        code, output = copy.run(last, limit_of(last))
+    if code == 0:
+        return "NOT NOTICED", output
+    if code == 124:
+        return "ran out of time", output
+    if not re.search(fault.says, output):
+        return f"failed without saying {fault.says!r}", output
+    return "caught", ""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Plant the chosen faults one after the other; 1 if one of them went unnoticed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="faults to plant (all)")
+    parser.add_argument("--list", action="store_true", help="only show their names")
+    options = parser.parse_args(arguments)
+    every = faults()
+    names = options.names or [fault.name for fault in every]
+    if unknown := set(names) - {fault.name for fault in every}:
+        parser.error(f"no such fault: {', '.join(sorted(unknown))}")
+    chosen = [fault for fault in every if fault.name in names]
+    if options.list:
+        print("\n".join(fault.name for fault in chosen))
+        return 0
+    with tempfile.TemporaryDirectory(prefix="icl-faults-") as folder:
+        copy = Copy(Path(folder))
+        copy.check()
+        print("without a fault:", flush=True)
+        if bad := baseline(copy, chosen):
+            print("\n\n".join(bad))
+            print("faults: these commands fail without any fault")
+            return 1
+        return plant_all(copy, chosen)
+
+
+def plant_all(copy: Copy, chosen: list[Fault]) -> int:
+    """The table of results, line by line."""
+    print("with a fault:", flush=True)
+    unnoticed = 0
+    for fault in chosen:
+        start = time.monotonic()
+        result, output = judge(copy, fault)
+        seconds = time.monotonic() - start
+        command = " ".join(fault.commands[-1]).replace(sys.executable, "python")
+        print(f"  {fault.name:<20}{result:<14}{seconds:5.0f} s  {command}", flush=True)
+        if result != "caught":
+            unnoticed += 1
+            print(output[-3000:])
+    print(f"faults: {len(chosen) - unnoticed} of {len(chosen)} caught")
+    return 1 if unnoticed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

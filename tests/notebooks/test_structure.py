@@ -1,0 +1,215 @@
+"""A chapter has the parts that DESIGN promises a reader, in cells that can be read."""
+
+from __future__ import annotations
+
+import ast
+import re
+import statistics
+from collections import Counter
+from pathlib import Path
+
+from IPython.core.inputtransformer2 import TransformerManager
+
+ROOT = Path(__file__).resolve().parents[2]
+HARD_LIMIT, SOFT_LIMIT, MEDIAN_LIMIT = 30, 25, 12
+WORDS = (1400, 3400)
+PLOTS = {"panels", "plotting.panels"} | {
+    f"plt.{name}" for name in ("subplots", "figure", "subplot_mosaic", "plot", "show", "imshow")
+}
+FENCE = r"^(?P<fence>`{3,}|:{3,})\{%s\}(?P<title>[^\n]*)\n(?P<body>.*?)^(?P=fence)[ ]*$"
+HEADINGS = ("Exercises", "Takeaways", "Further reading")
+
+
+def code_lines(cell) -> int:
+    return len([line for line in cell.source.splitlines() if line.strip()])
+
+
+def directives(text: str, name: str) -> list[re.Match]:
+    return list(re.finditer(FENCE % name, text, flags=re.MULTILINE | re.DOTALL))
+
+
+def label(match: re.Match) -> str:
+    found = re.search(r"^:label:\s*(\S+)", match["body"], flags=re.MULTILINE)
+    return found.group(1) if found else ""
+
+
+def prose(text: str) -> str:
+    """The words of a Markdown text, without formulas, directive options and addresses."""
+    for pattern in (
+        r"\$\$.*?\$\$",
+        r"\\begin\{.*?\\end\{\w+\*?\}",
+        r"\$[^$\n]+\$",
+        r"^:[\w-]+:[^\n]*$",
+        r"\]\([^)]*\)",
+        r"^[`:]{3,}[^\n]*$",
+    ):
+        text = re.sub(pattern, " ", text, flags=re.MULTILINE | re.DOTALL)
+    return text
+
+
+def words(text: str) -> int:
+    return len(re.findall(r"[A-Za-z][\w'’-]*", prose(text)))
+
+
+def plots(source: str) -> bool:
+    """Whether running the cell opens a figure, outside of a function that it only defines."""
+
+    def calls(node):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+            return
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func)
+        for child in ast.iter_child_nodes(node):
+            yield from calls(child)
+
+    tree = ast.parse(TransformerManager().transform_cell(source))
+    return any(name in PLOTS for name in calls(tree))
+
+
+def test_plots_are_recognised():
+    assert plots("fig, ax = plt.subplots()\nax.plot(x)")
+    assert plots("%matplotlib inline\nfor _ in range(2):\n    plt.plot(x)")
+    assert plots("fig, ax = panels(1)")
+    assert not plots("import matplotlib.pyplot as plt\nplt.rcParams.update({})")
+    assert not plots("def draw():\n    fig, ax = plt.subplots()\n    return ax")
+
+
+def test_words_leave_formulas_out():
+    text = "The loss $L$ falls [here](x.md).\n\n$$\na = b\n$$\n\n```{note}\n:class: x\nOk\n```"
+    assert words(text) == 5
+
+
+def test_the_book_is_there(books, claims):
+    assert [item.number for item in books if item.number != "00"][:8] == [
+        f"{number:02}" for number in range(1, 9)
+    ]
+    assert len(claims) >= 23
+
+
+def test_first_code_cell_prepares_colab(notebook, config):
+    cell = notebook.code[0]
+    assert {"remove-cell", "colab-setup"} <= set(cell.metadata.get("tags", []))
+    address = (config.get("repository") or {}).get("url") or ""
+    assert f'REPOSITORY = "{address}"' in cell.source.splitlines()
+    assert "google.colab" in cell.source, "the cell must do nothing outside of Colab"
+
+
+def test_last_code_cell_reports_the_run(notebook):
+    cell = notebook.code[-1]
+    assert "remove-cell" in cell.metadata.get("tags", [])
+    assert f'run_report("{notebook.number}")' in cell.source
+
+
+def test_code_cells_are_short(notebook):
+    lengths = {cell.id: code_lines(cell) for cell in notebook.code}
+    assert {name: n for name, n in lengths.items() if n > HARD_LIMIT} == {}
+    long = {name: n for name, n in lengths.items() if n > SOFT_LIMIT}
+    assert len(long) <= 1, f"more than one cell above {SOFT_LIMIT} lines: {long}"
+    assert statistics.median(lengths.values()) <= MEDIAN_LIMIT
+
+
+def test_code_lines_fit_the_page(notebook):
+    wide = [
+        f"{cell.id}: {line}"
+        for cell in notebook.code
+        for line in cell.source.splitlines()
+        if len(line) > 100
+    ]
+    assert wide == []
+
+
+def test_every_figure_is_described(notebook):
+    alts = []
+    for cell in notebook.code:
+        data = cell.metadata.get("mystnb", {})
+        alt = data.get("image", {}).get("alt", "")
+        if not data and not plots(cell.source):
+            continue
+        assert 20 <= len(alt) <= 300, f"{cell.id}: alt of {len(alt)} characters: {alt!r}"
+        figure = data.get("figure", {})
+        assert len(figure.get("caption", "")) >= 10, f"{cell.id}: no caption"
+        assert re.fullmatch(r"fig-[\w-]+", figure.get("name", "")), f"{cell.id}: no fig-name"
+        alts.append(alt)
+    assert len(alts) == len(set(alts)), "two figures with one description"
+
+
+def test_figure_names_are_unique_in_the_book(books):
+    names = Counter(
+        cell.metadata["mystnb"]["figure"]["name"]
+        for item in books
+        for cell in item.code
+        if "figure" in cell.metadata.get("mystnb", {})
+    )
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_chapters_have_figures(chapter):
+    assert [cell for cell in chapter.code if "mystnb" in cell.metadata]
+
+
+def test_title_and_headings(notebook):
+    titles = re.findall(r"^# (.+)$", notebook.markdown, flags=re.MULTILINE)
+    assert len(titles) == 1
+    assert notebook.node.cells[0].source.startswith("# ")
+    headings = re.findall(r"^## (.+)$", notebook.markdown, flags=re.MULTILINE)
+    assert [name for name in HEADINGS if name not in headings] == []
+
+
+def test_card(notebook):
+    """Near the top: what you will be able to do, what you need, how long it takes."""
+    top = "\n".join(cell.source for cell in notebook.node.cells[:4])
+    assert re.search(r"\{(card|admonition|grid|note)\}", top), "no card in the first four cells"
+    assert "chapter-card" in top
+    assert re.search(r"\d+ minutes", top)
+    assert re.search(r"\d+ seconds", top)
+    assert re.search(r"you will", top, flags=re.IGNORECASE)
+    assert re.search(r"\*\*before", top, flags=re.IGNORECASE)
+
+
+def test_length_of_the_text(chapter):
+    count = words(chapter.markdown)
+    assert WORDS[0] <= count <= WORDS[1], f"{count} words"
+
+
+def test_exercises(chapter):
+    found = directives(chapter.markdown, "exercise") + directives(
+        chapter.markdown, "exercise-start"
+    )
+    assert 4 <= len(found) <= 6, f"{len(found)} exercises"
+    labels = [label(item) for item in found]
+    assert all(re.fullmatch(rf"ex-{chapter.number}-[\w-]+", name) for name in labels), labels
+    assert len(labels) == len(set(labels))
+    timeless = [label(item) for item in found if not re.search(r"\d+\s*min", item.group())]
+    assert timeless == [], "an exercise says how many minutes it takes"
+
+
+def test_every_exercise_has_a_solution_and_a_hint(chapter):
+    text = chapter.markdown
+    labels = re.findall(rf"^:label:\s*(ex-{chapter.number}-\S+)", text, flags=re.MULTILINE)
+    solved = re.findall(r"\{solution(?:-start)?\}\s*(\S+)", text)
+    assert set(solved) <= set(labels)
+    in_code = [cell for cell in chapter.tagged("solution") if cell.cell_type == "code"]
+    unsolved = set(labels) - set(solved)
+    assert len(unsolved) <= len(in_code), unsolved
+    assert len(re.findall(r"\bhint\b", text, flags=re.IGNORECASE)) >= len(labels)
+
+
+def test_one_code_exercise_has_starter_check_and_solution(chapter):
+    for tag in ("starter", "check", "solution"):
+        cells = [cell for cell in chapter.tagged(tag) if cell.cell_type == "code"]
+        assert cells, f"no code cell is tagged {tag!r}"
+    assert any("exercises" in cell.source for cell in chapter.tagged("check"))
+
+
+def test_claims_are_made(chapter):
+    calls = [cell for cell in chapter.code if re.search(r"\bclaim\(", cell.source)]
+    assert calls
+
+
+def test_contents_list_exactly_the_notebooks_on_disk(toc, books):
+    """In the order of their numbers, each once; the template is no part of the book."""
+    listed = [entry["file"] for part in toc["parts"] for entry in part["chapters"]]
+    on_disk = [item.name for item in books if item.name != "book/template"]
+    assert [name for name in listed if name in on_disk] == sorted(on_disk)
+    texts = [name for name in listed if name not in on_disk]
+    assert [name for name in texts if not (ROOT / f"{name}.md").is_file()] == []

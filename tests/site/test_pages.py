@@ -1,0 +1,184 @@
+"""The built HTML as text: links, alternative texts, hidden cells, ledger, buttons."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections import Counter
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+
+ROOT = Path(__file__).resolve().parents[2]
+PLUMBING = ('REPOSITORY = "', "run_report(")
+LAUNCH = ("colab.research.google.com", "mybinder.org")
+
+
+@functools.cache
+def soup(path: Path) -> BeautifulSoup:
+    return BeautifulSoup(path.read_text(encoding="utf8"), "html.parser")
+
+
+@functools.cache
+def anchors(path: Path) -> frozenset[str]:
+    page = soup(path)
+    names = {tag["id"] for tag in page.find_all(id=True)}
+    return frozenset(names | {tag["name"] for tag in page.find_all("a", attrs={"name": True})})
+
+
+def article(path: Path):
+    found = soup(path).select_one("main article")
+    assert found is not None, f"{path.name} has no article"
+    return found
+
+
+def all_pages(site: Path) -> list[Path]:
+    return [path for path in sorted(site.rglob("*.html")) if "_static" not in path.parts]
+
+
+def broken_target(site: Path, page: Path, address: str) -> str:
+    """Why the address, as written in the page, leads nowhere; an empty text if it is good."""
+    parts = urlsplit(address)
+    if parts.scheme or parts.netloc:
+        good = parts.scheme in ("http", "https", "mailto", "data", "javascript")
+        return "" if good else f"scheme {parts.scheme}"
+    target = page
+    if parts.path:
+        base = site if parts.path.startswith("/") else page.parent
+        target = (base / unquote(parts.path).lstrip("/")).resolve()
+    if target.is_dir():
+        target /= "index.html"
+    if not target.is_file():
+        return "no such file"
+    if parts.fragment and target.suffix == ".html":
+        if unquote(parts.fragment) not in anchors(target):
+            return f"no id {parts.fragment!r} in {target.name}"
+    return ""
+
+
+def test_every_page_of_the_contents_is_built(site, page_name):
+    assert (site / page_name).is_file()
+    assert article(site / page_name).find("h1")
+
+
+def test_the_start_page_leads_to_the_introduction(site):
+    assert "book/intro.html" in (site / "index.html").read_text(encoding="utf8")
+
+
+def test_every_internal_link_and_fragment_resolves(site):
+    broken = [
+        f"{page.relative_to(site)}: {address} ({reason})"
+        for page in all_pages(site)
+        for tag, key in (("a", "href"), ("link", "href"), ("script", "src"), ("img", "src"))
+        for address in {item[key] for item in soup(page).find_all(tag, attrs={key: True})}
+        if (reason := broken_target(site, page, address))
+    ]
+    assert not broken, "\n".join(broken)
+
+
+def test_nothing_is_loaded_from_another_host(site):
+    """Also what a browser would load later: the browser test sees only what it asked for."""
+    remote = {
+        f"{page.relative_to(site)}: {address}"
+        for page in all_pages(site)
+        for query, key in (
+            ("script[src]", "src"),
+            ("img[src]", "src"),
+            ("iframe[src]", "src"),
+            ("link[rel~=stylesheet]", "href"),
+            ("link[rel~=preload]", "href"),
+        )
+        for address in (item[key] for item in soup(page).select(query))
+        if urlsplit(address).netloc
+    }
+    assert not remote, "\n".join(sorted(remote))
+
+
+def test_every_picture_is_described(site, page_name):
+    pictures = article(site / page_name).find_all("img")
+    texts = [picture.get("alt", "").strip() for picture in pictures]
+    for text in texts:
+        assert 20 <= len(text) <= 300, f"{len(text)} characters: {text!r}"
+        assert not text.startswith(("Figure size", "<Figure")), text
+        assert not re.search(r"\.(png|svg|jpe?g|gif)$", text), text
+        assert " " in text, text
+    twice = [text for text, count in Counter(texts).items() if count > 1]
+    assert not twice
+
+
+def test_chapters_have_pictures(site, chapter_name):
+    assert article(site / chapter_name).find_all("img")
+
+
+def test_no_id_is_given_twice(site, page_name):
+    ids = Counter(tag["id"] for tag in article(site / page_name).find_all(id=True))
+    assert [name for name, count in ids.items() if count > 1] == []
+
+
+def test_no_error_in_any_page(site):
+    bad = [
+        str(page.relative_to(site))
+        for page in all_pages(site)
+        if "_modules" not in page.parts
+        and re.search(r"Traceback \(most recent call last\)|DIFFERS", article_text(page))
+    ]
+    assert not bad
+
+
+def article_text(page: Path) -> str:
+    found = soup(page).select_one("main article")
+    return found.get_text() if found else ""
+
+
+def test_plumbing_is_hidden(site, chapter_name):
+    text = article(site / chapter_name).get_text()
+    assert [mark for mark in PLUMBING if mark in text] == []
+
+
+def test_no_unresolved_markup(site, page_name):
+    """A misspelt directive or role shows its source."""
+    page = BeautifulSoup(str(article(site / page_name)), "html.parser")
+    for tag in page.select("pre, code, script, .math"):
+        tag.decompose()
+    left = re.findall(r"\{(?:ref|eq|numref|cite|term|doc|prf)[^}]*\}`|:::|```", page.get_text())
+    assert left == []
+
+
+def test_the_ledger_shows_every_claim(site):
+    claims = yaml.safe_load((ROOT / "book/claims.yml").read_text(encoding="utf8"))
+    text = (site / "book/reference/claims.html").read_text(encoding="utf8")
+    missing = [name for name in claims if not re.search(rf"{re.escape(name)}(?![\w-])", text)]
+    assert not missing
+
+
+def test_the_run_times_show_every_chapter(site, chapter_name):
+    page = article(site / "book/reference/runtimes.html")
+    number = re.match(r"\d+", Path(chapter_name).name).group()
+    rows = [row.get_text(" ") for row in page.find_all("tr")]
+    row = next((row for row in rows if re.search(rf"\b{number}\b", row)), None)
+    assert row, f"no row for chapter {number}: {rows}"
+    assert len(re.findall(r"\d+(?:\.\d+)?", row)) >= 3, row
+
+
+def configured_address() -> str:
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf8"))
+    return os.environ.get("ICL_REPOSITORY") or config.get("repository", {}).get("url") or ""
+
+
+def test_launch_buttons_follow_the_address(site, chapter_name):
+    address = configured_address()
+    links = [a["href"] for a in soup(site / chapter_name).find_all("a", href=True)]
+    for host in LAUNCH:
+        shown = [link for link in links if host in link]
+        assert bool(shown) == bool(address), shown
+        owner = address.removeprefix("https://github.com/")
+        assert all(owner in link for link in shown)
+
+
+@pytest.mark.parametrize("name", ["genindex.html", "search.html"])
+def test_theme_pages_are_there(site, name):
+    assert (site / name).is_file()
