@@ -20,20 +20,23 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from mutations import MUTATIONS, TESTS
+from mutations import MUTATIONS, tests_of
 
 ROOT = Path(__file__).resolve().parent.parent
 GOAL = 0.90
 TIME_LIMIT = 300  # seconds for one mutation; a run this slow counts as noticed
 
-CONFTEST = '''
+CONFTEST = """
 import pathlib
 import icl_lib
+from hypothesis import Phase, settings
 
+settings.register_profile("mutants", phases=[Phase.explicit, Phase.generate])  # no shrinking
+settings.load_profile("mutants")
 here = pathlib.Path(__file__).resolve().parent
 if here not in pathlib.Path(icl_lib.__file__).resolve().parents:
     raise RuntimeError(f"the copy is not what is tested: {icl_lib.__file__}")
-'''
+"""
 
 
 def main() -> int:
@@ -92,6 +95,8 @@ def _pytest(folder: Path, tests) -> tuple[int, str]:
         "GOMP_SPINCOUNT": "0",
     }
     files = [f"tests/unit/{name}" for name in tests]
+    if not files:
+        return 0, "no unit test imports it"
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *files]
     try:
         done = subprocess.run(
@@ -104,10 +109,12 @@ def _pytest(folder: Path, tests) -> tuple[int, str]:
 
 
 def _passes_unchanged(folder: Path, files: set[str]) -> bool:
-    tests = sorted({test for file in files for test in TESTS[file]})
+    tests = sorted({test for file in files for test in tests_of(file)})
     started = time.monotonic()
     status, said = _pytest(folder, tests)
-    print(f"unchanged: {len(tests)} test files, {time.monotonic() - started:.0f} s, status {status}")
+    print(
+        f"unchanged: {len(tests)} test files, {time.monotonic() - started:.0f} s, status {status}"
+    )
     if status:
         print(f"the tests must pass before anything is mutated:\n{said}")
     return status == 0
@@ -125,7 +132,7 @@ def _run_all(chosen, copies) -> list[tuple[int, str]]:
         source = path.read_text(encoding="utf-8")
         try:
             path.write_text(source.replace(original, replacement), encoding="utf-8")
-            status, said = _pytest(copy, TESTS[file])
+            status, said = _pytest(copy, tests_of(file))
         finally:
             path.write_text(source, encoding="utf-8")
             free.put(copy)
@@ -144,6 +151,7 @@ def _print_row(mutation, status: int, said: str) -> None:
 
 
 def _report(chosen, results) -> int:
+    """Print the sums and return the exit status."""
     killed = sum(status == 1 for status, _ in results)
     survived = sum(status == 0 for status, _ in results)
     for mutation, (status, said) in zip(chosen, results, strict=True):

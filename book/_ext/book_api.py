@@ -7,7 +7,17 @@ autodoc block a module; a package stands for its public modules.
 import re
 from pathlib import Path
 
-FOREIGN = ("torch", "numpy", "np", "scipy", "sklearn", "matplotlib", "plt", "pathlib", "collections")
+FOREIGN = (
+    "torch",
+    "numpy",
+    "np",
+    "scipy",
+    "sklearn",
+    "matplotlib",
+    "plt",
+    "pathlib",
+    "collections",
+)
 
 
 def public_modules(root, name):

@@ -4,13 +4,15 @@ import os
 import re
 from pathlib import Path
 
+import book_css
 from sphinx.errors import ConfigError
 
 URL = re.compile(r"https://[\w.-]+(/[\w.-]+)+")
 BUTTONS = ("use_repository_button", "use_issues_button", "use_edit_page_button")
 ICON_RULE = re.compile(r"(?:\.fa-[a-z0-9-]+::?before,?)+\{content:\"[^\"]*\"\}")
 SEARCH_SCRIPTS = re.compile(
-    r'\s*<script src="[^"]*(?:_static/searchtools|_static/language_data|searchindex)\.js[^"]*"></script>'
+    r'\s*<script src="[^"]*(?:_static/searchtools|_static/language_data|searchindex)'
+    r'\.js[^"]*"></script>'
 )
 THEBE_CONFIG = re.compile(r'\s*<script type="text/x-thebe-config">.*?</script>', re.DOTALL)
 ICON = re.compile(r'"?([a-z0-9-]+)"?:\[\d+,\d+,\[([^\]]*)\],"[0-9a-f]+",(?:"[^"]*"|\[[^\]]*\])\],?')
@@ -30,7 +32,7 @@ def configure_repository(app, config):
 
 
 def drop_thebe(app, pagename, templatename, context, doctree):
-    """The book offers no in-page kernel: leave out sphinx-thebe's scripts, which name another host."""
+    """The book offers no in-page kernel: leave out sphinx-thebe's scripts (they name a host)."""
     context["script_files"] = [
         script
         for script in context.get("script_files", [])
@@ -50,6 +52,7 @@ def lighten(app, exception):
     subset_icon_script(out / "_static" / "scripts" / "fontawesome.js", used)
     css = out / "_static" / "styles" / "pydata-sphinx-theme.css"
     subset_icon_rules(css, used)
+    purge_styles(out, css)
     for font in sorted((out / "_static" / "vendor" / "fontawesome").rglob("*.ttf")):
         subset_icon_font(font, css)
     for source_map in (out / "_static").rglob("*.map"):
@@ -91,6 +94,15 @@ def subset_icon_rules(path, used):
         return match.group(0) if set(re.findall(r"fa-([a-z0-9-]+)", match.group(0))) & used else ""
 
     path.write_text(ICON_RULE.sub(keep, path.read_text(encoding="utf8")), encoding="utf8")
+
+
+def purge_styles(out, css):
+    """Rules for classes that appear in no page and no script."""
+    static = out / "_static"
+    scripts = [p for p in static.rglob("*.js") if "mathjax" not in p.parts]
+    named = book_css.words(p.read_text(encoding="utf8") for p in [*out.rglob("*.html"), *scripts])
+    for path in (css, *static.glob("sphinx-design*.css")):
+        path.write_text(book_css.purge(path.read_text(encoding="utf8"), named), encoding="utf8")
 
 
 def subset_icon_font(path, css):

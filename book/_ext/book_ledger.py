@@ -60,7 +60,9 @@ def ledger_nodes(app, docname):
     counts = {}
     for claim in known.values():
         counts[claim["verdict"]] = counts.get(claim["verdict"], 0) + 1
-    summary = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items(), key=lambda i: -i[1]))
+    summary = ", ".join(
+        f"{count} {kind}" for kind, count in sorted(counts.items(), key=lambda i: -i[1])
+    )
     out = [paragraph(f"{len(known)} claims: {summary}." if known else "No claims yet.")]
     for chapter in chapters(app):
         if not chapter.claims:
@@ -73,14 +75,22 @@ def ledger_nodes(app, docname):
             source = [claim["source"]]
             if claim.get("origin") == "derived":
                 source.append(" (derived for this book)")
-            rows.append(([
-                [claim["statement"], paragraph(link(app, docname, chapter.docname, code(name), where))],
-                source,
-                BOUNDS.get(claim["mode"], "") + number(claim["expected"]),
-                with_error(payload["measured"], payload.get("se")),
-                tolerance_in_words(claim, payload.get("se") is not None),
-                verdict(claim),
-            ], anchor(name)))
+            rows.append(
+                (
+                    [
+                        [
+                            claim["statement"],
+                            paragraph(link(app, docname, chapter.docname, code(name), where)),
+                        ],
+                        source,
+                        BOUNDS.get(claim["mode"], "") + number(claim["expected"]),
+                        with_error(payload["measured"], payload.get("se")),
+                        tolerance_in_words(claim, payload.get("se") is not None),
+                        verdict(claim),
+                    ],
+                    anchor(name),
+                )
+            )
         heading = nodes.rubric("", "", ids=[f"ledger-chapter-{chapter.number}"])
         heading += link(app, docname, chapter.docname, f"Chapter {number_}: {title}")
         heads = ["Claim", "Source", "Expected", "Measured", "Tolerance", "Verdict"]
@@ -128,13 +138,16 @@ def statement_nodes(app, docname):
         names = [name for name in covered.get(row, ()) if name in checked]
         where = {checked[name][0].docname: checked[name][0] for name in names}
         verdicts = {known[name]["verdict"]: None for name in names}
-        rows.append([
-            str(row),
-            sentence,
-            joined([link(app, docname, doc, chapter_title(app, doc)[0]) for doc in where]) or ["\u2013"],
-            joined([link(app, docname, docname, code(name), anchor(name)) for name in names])
-            or ["not checked yet"],
-            ", ".join(verdicts) or "\u2013",
-        ])
+        rows.append(
+            [
+                str(row),
+                sentence,
+                joined([link(app, docname, doc, chapter_title(app, doc)[0]) for doc in where])
+                or ["\u2013"],
+                joined([link(app, docname, docname, code(name), anchor(name)) for name in names])
+                or ["not checked yet"],
+                ", ".join(verdicts) or "\u2013",
+            ]
+        )
     heads = ["No.", "Statement", "Chapter", "Claims", "Verdict"]
     return [table("Table of the paper's checkable statements", "paper-statements", heads, rows)]

@@ -103,23 +103,31 @@ def map_nodes(app, docname):
     claims = {}
     for name, claim in claims_file(app).items():
         claims.setdefault(claim.get("item"), []).append(name)
-    ledger = next((d for d in sorted(app.env.found_docs) if d.endswith("reference/claims")), docname)
+    ledger = next(
+        (d for d in sorted(app.env.found_docs) if d.endswith("reference/claims")), docname
+    )
     rows = []
     for item in items(app):
         places = []
         for number in item["chapters"]:
             doc = by_number.get(number)
-            places.append(link(app, docname, doc, chapter_title(app, doc)[0]) if doc else code(number))
+            places.append(
+                link(app, docname, doc, chapter_title(app, doc)[0]) if doc else code(number)
+            )
         functions = [function_link(app, docname, name) for name in item.get("functions", ())]
         tests = [test_link(app, name) for name in item.get("tests", ())]
-        named = [link(app, docname, ledger, code(c), anchor(c)) for c in claims.get(item["item"], ())]
-        rows.append([
-            item["item"],
-            item["title"],
-            joined(places) or ["\u2013"],
-            joined(functions) or ["\u2013"],
-            joined(tests) or ["\u2013"],
-            joined(named) or ["\u2013"],
-        ])
+        named = [
+            link(app, docname, ledger, code(c), anchor(c)) for c in claims.get(item["item"], ())
+        ]
+        rows.append(
+            [
+                item["item"],
+                item["title"],
+                joined(places) or ["\u2013"],
+                joined(functions) or ["\u2013"],
+                joined(tests) or ["\u2013"],
+                joined(named) or ["\u2013"],
+            ]
+        )
     heads = ["Item", "What it says", "Chapter", "Code", "Tests", "Claims"]
     return [table("Where each item of the paper is", "paper-map-table", heads, rows)]

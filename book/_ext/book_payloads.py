@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import nbformat
 import yaml
 from docutils import nodes
 from sphinx.errors import ExtensionError
@@ -66,12 +67,33 @@ def chapters(app):
     return found
 
 
-def read_chapter(app, docname, number):
+def executed_notebook(app, docname):
+    """The notebook with its outputs.
+
+    myst-nb writes it to _build/jupyter_execute, but without outputs if they came from its cache:
+    then the cache is asked, and that file is completed.
+    """
     path = Path(app.outdir).resolve().parent / "jupyter_execute" / (docname + ".ipynb")
+    cache = app.env.mystnb_config.execution_cache_path
+    if app.config.nb_execution_mode == "cache" and Path(cache).is_dir():
+        from jupyter_cache import get_cache
+
+        try:
+            source = nbformat.read(app.env.doc2path(docname), as_version=4)
+            _, notebook = get_cache(str(cache)).merge_match_into_notebook(source)
+        except KeyError:
+            raise ExtensionError(f"{docname}: not in the execution cache {cache}") from None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(nbformat.writes(notebook), encoding="utf8")
+        return notebook
     if not path.exists():
         raise ExtensionError(f"{docname}: no executed notebook at {path}")
+    return nbformat.read(path, as_version=4)
+
+
+def read_chapter(app, docname, number):
     chapter = Chapter(docname, number)
-    for index, cell in enumerate(json.loads(path.read_text(encoding="utf8"))["cells"]):
+    for index, cell in enumerate(executed_notebook(app, docname)["cells"]):
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
             if CLAIM in data:
@@ -105,7 +127,9 @@ def check_claims(app, env):
         if chapter.run is None:
             problems.append(f"{chapter.docname}: its last cell must call icl_lib.claims.run_report")
         elif str(chapter.run.get("chapter")) != chapter.number:
-            problems.append(f"{chapter.docname}: its run report says chapter {chapter.run.get('chapter')}")
+            problems.append(
+                f"{chapter.docname}: its run report says chapter {chapter.run.get('chapter')}"
+            )
         for index, payload in chapter.claims:
             name = payload["id"]
             if seen.setdefault(name, (chapter.docname, index)) != (chapter.docname, index):
@@ -124,7 +148,9 @@ def disagreements(chapter, name, payload, known):
 
     claim, problems = known[name], []
     if str(claim.get("chapter")) != chapter.number:
-        problems.append(f"{chapter.docname}: claim {name} belongs to chapter {claim.get('chapter')}")
+        problems.append(
+            f"{chapter.docname}: claim {name} belongs to chapter {claim.get('chapter')}"
+        )
     if outcome(claim, payload["measured"], payload.get("se")) != claim["holds"]:
         says = "holds" if claim["holds"] else "does not hold"
         problems.append(

@@ -1,7 +1,8 @@
-"""Write the project's address where it is needed: ``book_repository.py https://github.com/OWNER/NAME``.
+"""Write the project's address where it is needed.
 
-Into ``_config.yml`` (launch buttons, repository links) and into the ``REPOSITORY = ""`` line of each
-notebook's first, hidden cell, which fetches the project on Colab. An empty address removes it again.
+``book_repository.py https://github.com/OWNER/NAME`` writes it into ``_config.yml`` (launch buttons,
+repository links) and into the ``REPOSITORY = ""`` line of each notebook's first, hidden cell, which
+fetches the project on Colab. An empty address removes it again.
 """
 
 import re
@@ -25,7 +26,7 @@ def replace(path, pattern, text):
 def main(url):
     url = url.strip().rstrip("/").removesuffix(".git")
     if url and not URL.fullmatch(url):
-        return f'URL must be https://HOST/OWNER/NAME, got {url!r}: make repository URL=https://...'
+        return f"URL must be https://HOST/OWNER/NAME, got {url!r}: make repository URL=https://..."
     if replace(ROOT / "_config.yml", r'^(repository:\n  url: ")([^"]*)(")', url) != 1:
         return '_config.yml must hold the two lines `repository:` and `  url: "..."`'
     count = 0

@@ -25,7 +25,9 @@ def run_time_nodes(app, docname):
     rows, total = [], {"cpu_seconds": 0.0, "wall_seconds": 0.0, "peak_mb": 0.0}
     for chapter in chapters(app):
         number, title = chapter_title(app, chapter.docname)
-        rows.append([link(app, docname, chapter.docname, f"{number}. {title}"), *figures(chapter.run)])
+        rows.append(
+            [link(app, docname, chapter.docname, f"{number}. {title}"), *figures(chapter.run)]
+        )
         total["cpu_seconds"] += chapter.run["cpu_seconds"]
         total["wall_seconds"] += chapter.run["wall_seconds"]
         total["peak_mb"] = max(total["peak_mb"], chapter.run["peak_mb"])
@@ -50,8 +52,11 @@ def main(folder):
         run = json.loads(path.read_text(encoding="utf8"))
         total += run["cpu_seconds"]
         over = run["cpu_seconds"] > CPU_LIMIT
-        print(f"{name:<32}" + "".join(f"{x:>{w}}" for x, w in zip(figures(run), (8, 8, 9), strict=True))
-              + ("  over the limit" if over else ""))
+        print(
+            f"{name:<32}"
+            + "".join(f"{x:>{w}}" for x, w in zip(figures(run), (8, 8, 9), strict=True))
+            + ("  over the limit" if over else "")
+        )
         if over:
             wrong.append(f"{name} took {run['cpu_seconds']:.1f} s of CPU time, at most {CPU_LIMIT}")
     print(f"{'all':<32}{total:>8.1f}")

@@ -17,6 +17,8 @@ import sys
 from pathlib import Path
 
 import yaml
+from docutils import nodes
+from sphinx.util.logging import get_node_location
 
 ROOT = Path(__file__).resolve().parents[2]
 STATE = "icl_state.json"
@@ -42,7 +44,9 @@ def site_digest(root):
     """What the pages depend on: the above, the prose, the configuration, the names of the tests."""
     book = [p for p in root.glob("book/**/*") if ".ipynb_checkpoints" not in p.parts]
     rest = [root / "_config.yml", root / "_toc.yml", *root.glob("tests/unit/**/*.py")]
-    return hashlib.sha256((library_digest(root) + digest([*book, *rest], root)).encode()).hexdigest()
+    return hashlib.sha256(
+        (library_digest(root) + digest([*book, *rest], root)).encode()
+    ).hexdigest()
 
 
 def claims_digests(root):
@@ -54,12 +58,15 @@ def claims_digests(root):
         chapter = str((claim or {}).get("chapter", name[:2]))
         chapters.setdefault(chapter, []).append([name, claim])
     return {
-        chapter: hashlib.sha256(json.dumps(entries, sort_keys=True, default=str).encode()).hexdigest()
+        chapter: hashlib.sha256(
+            json.dumps(entries, sort_keys=True, default=str).encode()
+        ).hexdigest()
         for chapter, entries in chapters.items()
     }
 
 
 def read_state(build):
+    """What the last build recorded, {} if there is nothing legible."""
     try:
         return json.loads((build / STATE).read_text(encoding="utf8"))
     except (OSError, ValueError):
@@ -67,6 +74,7 @@ def read_state(build):
 
 
 def write_state(build, state):
+    """Record ``state``; the file appears complete or not at all."""
     build.mkdir(parents=True, exist_ok=True)
     temporary = build / (STATE + ".new")
     temporary.write_text(json.dumps(state, indent=1), encoding="utf8")
@@ -95,6 +103,7 @@ def drop_chapters(cache, chapters):
 
 
 def reason_to_drop(old, new, cache):
+    """Why the whole cache must go, or None."""
     if old.get("status") == "running":
         return "the last build was interrupted"
     if not old:
@@ -121,12 +130,17 @@ def drop_stale_results(app, config):
     if cache.exists():
         reason = reason_to_drop(old, new, cache)
         before = old.get("claims", {})
-        changed = {c for c in before.keys() | new["claims"].keys() if before.get(c) != new["claims"].get(c)}
+        changed = {
+            c for c in before.keys() | new["claims"].keys() if before.get(c) != new["claims"].get(c)
+        }
         if reason:
             print(f"execution cache dropped: {reason}", flush=True)
             shutil.rmtree(cache)
         elif changed:
-            print(f"claims changed, these chapters run again: {', '.join(sorted(changed))}", flush=True)
+            print(
+                f"claims changed, these chapters run again: {', '.join(sorted(changed))}",
+                flush=True,
+            )
             drop_chapters(cache, changed)
         app.icl_read_all |= bool(reason or changed)
     else:
@@ -143,10 +157,15 @@ class ProblemList(logging.Handler):
 
     def emit(self, record):
         where = getattr(record, "location", None)
+        if isinstance(where, nodes.Node):
+            where = get_node_location(where)
+        elif isinstance(where, tuple):
+            where = ":".join(str(part) for part in where if part is not None)
         self.lines.append(f"{where}: {record.getMessage()}" if where else record.getMessage())
 
 
 def collect_problems(app):
+    """builder-inited: listen to Sphinx's warnings from here on."""
     app.icl_problems = ProblemList()
     logging.getLogger("sphinx").addHandler(app.icl_problems)
 
@@ -180,6 +199,7 @@ def finish(app, exception):
 
 
 def main(command):
+    """The two commands of the module's docstring."""
     build = ROOT / "_build"
     if command == "fresh":
         built = (build / "html" / "index.html").exists()

@@ -13,7 +13,7 @@ import os
 import sys
 from pathlib import Path
 
-# Kernels inherit this process's environment: one thread each, or two of them crawl (20 times slower).
+# Kernels inherit this process's environment: one thread each, or two of them crawl (20 times).
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")

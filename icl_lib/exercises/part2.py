@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from icl_lib.exercises.checker import Property
-from icl_lib.theory import optimum
+from icl_lib.theory import gradient_flow, optimum
 
 LAM = np.diag([2.0, 1.0, 0.5])
+EIGENVALUES = np.diag(LAM)
 # A covariance that is not diagonal: a formula that only works elementwise fails on it.
 MIXED = np.array([[2.0, 0.6, 0.1], [0.6, 1.0, 0.3], [0.1, 0.3, 0.5]])
 
@@ -18,6 +19,12 @@ def _close(got, expected, tolerance=1e-8) -> bool:
 
 def _is_number(value) -> bool:
     return value is not None and np.ndim(value) == 0 and bool(np.isfinite(value))
+
+
+def _sample(labels) -> tuple[np.ndarray, np.ndarray]:
+    """Return a large sample xs (n, 3), ys (n,) with covariance LAM, the same every time."""
+    xs = np.random.default_rng(0).standard_normal((200_000, 3)) @ np.sqrt(LAM)
+    return xs, labels(xs)
 
 
 EXERCISES: dict[str, list[Property]] = {
@@ -44,6 +51,95 @@ EXERCISES: dict[str, list[Property]] = {
             ),
             "b-hat is a mean over N examples: what is the second moment of the mean of "
             "N terms eps_i x_i? Mind that noise_var is a variance.",
+        ),
+    ],
+    "04-shifted-loss": [
+        Property(
+            "it returns one number",
+            lambda f: _is_number(f(np.eye(3), 1.0, LAM, 20)),
+            "take the trace of a (d, d) matrix.",
+        ),
+        Property(
+            "it is zero when u is zero",
+            lambda f: _close(f(MIXED, 0.0, LAM, 20), 0.0),
+            "both terms carry a factor u; the constant tr(Lambda)/2 is left out.",
+        ),
+        Property(
+            "it is smallest where u times U11 is the inverse of Gamma",
+            lambda f: (
+                f(np.linalg.inv(optimum.gamma(LAM, 20)), 1.0, LAM, 20)
+                < min(f(c * np.linalg.inv(optimum.gamma(LAM, 20)), 1.0, LAM, 20) for c in (0.9, 1.1))
+            ),
+            "look at the factor 1/2 in front of the quadratic term, and only there.",
+        ),
+        Property(
+            "it agrees with (5.5) for matrices that do not commute",
+            lambda f: _close(
+                f(np.arange(9.0).reshape(3, 3), 0.7, MIXED, 20),
+                gradient_flow.shifted_loss(np.arange(9.0).reshape(3, 3), 0.7, MIXED, 20),
+            ),
+            "mind the order of the factors and the transpose of U11.",
+        ),
+    ],
+    "05-best-risk": [
+        Property(
+            "it returns one number",
+            lambda f: _is_number(f(EIGENVALUES, 20, 0.0)),
+            "sum over the eigenvalues.",
+        ),
+        Property(
+            "without noise it is the exact risk at N = M",
+            lambda f: _close(f(EIGENVALUES, 20, 0.0), optimum.risk(LAM, 20, 20).total),
+            "a risk has no factor 1/2, and the matrix to use is the one trained at N = M.",
+        ),
+        Property(
+            "it is never above the risk of predicting zero",
+            lambda f: f(EIGENVALUES, 1, 100.0) <= EIGENVALUES.sum(),
+            "a matrix of zeros is allowed; does yours shrink enough when the noise is large?",
+        ),
+        Property(
+            "with noise it is the minimum over all matrices",
+            lambda f: _close(
+                f(EIGENVALUES, 20, 0.5),
+                optimum.preconditioner_risk(
+                    optimum.optimal_preconditioner(LAM, 20, noise_var=0.5),
+                    LAM, 20, noise_var=0.5,
+                ),
+            ),
+            "a layer trained on noisy prompts shrinks more: the noise belongs into Gamma.",
+        ),
+    ],
+    "06-estimated-risk": [
+        Property(
+            "it returns one number",
+            lambda f: _is_number(f(*_sample(lambda x: x[:, 0]), 20, 40)),
+            "add the three terms of Theorem 4.2.",
+        ),
+        Property(
+            "labels that no line predicts cost their full power when M is large",
+            lambda f: _close(
+                f(*_sample(lambda x: np.ones(len(x))), 20, 10**9), 1.0, tolerance=2e-3
+            ),
+            "the best line goes through the origin: do not subtract the mean of y.",
+        ),
+        Property(
+            "noiseless linear labels with long prompts leave only the bias",
+            lambda f: _close(
+                f(*_sample(lambda x: x @ np.ones(3)), 20, 10**9),
+                optimum.risk(LAM, 20, 10**9, w=np.ones(3)).total,
+                tolerance=5e-3,
+            ),
+            "the bias is a' Gamma^-2 Lambda (Lambda + tr(Lambda) I)^2 a / N^2 with the training N.",
+        ),
+        Property(
+            "short prompts show the right variance",
+            lambda f: _close(
+                f(*_sample(lambda x: x @ np.ones(3)), 20, 2),
+                optimum.risk(LAM, 20, 2, w=np.ones(3)).total,
+                tolerance=3e-2,
+            ),
+            "Sigma is the covariance of x y, so the product of the means is subtracted; "
+            "and it is divided by the test length.",
         ),
     ],
 }

@@ -1,10 +1,8 @@
 """Closed forms at the optimum of one linear self-attention layer (Zhang et al. 2024, section 4).
 
 The layer predicts ``y_hat = b_hat^T A x_query`` with ``b_hat = (1/n) sum_i y_i x_i``; the (d, d)
-matrix ``A`` is called the preconditioner. Trained on prompts of ``n_train`` (N) examples the layer
-ends at ``A = Gamma^{-1}``, and ``Gamma`` keeps that N for prompts of any length ``n_test`` (M).
-Lengths are integers of at least 1, or ``math.inf`` for the limit.
-
+matrix ``A`` is called the preconditioner. Trained on ``n_train`` (N) examples the layer ends at
+``A = Gamma^{-1}`` and keeps it for prompts of any length ``n_test`` (M). ``math.inf`` is a length.
 Convention: losses carry the factor 1/2, risks do not; theorem numbers are those of arXiv v3.
 """
 
@@ -47,8 +45,8 @@ class ArbitraryLabelRisk(NamedTuple):
 def gamma(covariance, n_train, *, noise_var=0.0) -> np.ndarray:
     """Return Gamma = (1 + 1/N) Lambda + (tr Lambda + s^2)/N I, shape (d, d).
 
-    ``Lambda Gamma`` is the second moment of the empirical covariance of N inputs.
-    Source: Zhang et al. 2024, Theorem 4.1; training label noise s^2 is derived for this book.
+    Lambda Gamma is the second moment of the empirical covariance of N inputs.
+    Source: Zhang et al. 2024, Theorem 4.1; the training label noise s^2 is derived.
     Raises ``ValueError`` for a covariance that is not positive definite or a length below 1.
 
     >>> gamma(np.diag([2.0, 1.0]), 10).round(3).tolist()
@@ -65,15 +63,14 @@ def optimal_preconditioner(covariance, n_train, *, prior=None, noise_var=0.0) ->
 
     ``A = [(1 + 1/N) Psi Lambda + (tr(Psi Lambda) + s^2)/N I]^{-1} Psi``. It is symmetric even
     where ``prior`` = Psi (d, d), the identity by default, does not commute with Lambda.
-    Source: Psi = I, s = 0 is Gamma^{-1} of Zhang et al. 2024, Theorem 4.1; the rest is derived.
+    Source: derived; Psi = I, s = 0 gives Gamma^{-1} of Zhang et al. 2024, Theorem 4.1.
     Raises ``ValueError`` where Psi is not a positive semidefinite (d, d) matrix.
 
     >>> optimal_preconditioner(np.eye(2), 3).round(3).tolist()
     [[0.5, 0.0], [0.0, 0.5]]
     """
     covariance = _checks.covariance_matrix("covariance", covariance)
-    prior = np.eye(len(covariance)) if prior is None else prior
-    prior = _inputs.psd_like("prior", prior, covariance)
+    prior = _inputs.prior_like("prior", prior, covariance)
     per_n = _inputs.inverse_length("n_train", n_train)
     shift = per_n * (np.trace(prior @ covariance) + _checks.nonnegative("noise_var", noise_var))
     if shift == 0:  # N = inf (or all labels 0): Lambda^{-1} recovers every w exactly
@@ -99,7 +96,6 @@ def optimal_weights(covariance, n_train) -> OptimalWeights:
 def balanced_weights(preconditioner) -> OptimalWeights:
     """Split a nonzero (d, d) preconditioner A into balanced layer weights, each (d+1, d+1).
 
-    ``w_kq`` holds A / ||A||_F^{1/2} and ``w_pv`` the number ||A||_F^{1/2}.
     Source: the form of Zhang et al. 2024, eqs. (4.1) and (4.12).
     """
     scale = math.sqrt(np.linalg.norm(preconditioner))
@@ -141,7 +137,7 @@ def risk(covariance, n_train, n_test, *, w=None, noise_var=0.0) -> Risk:
         variance = [tr(W Lambda) tr(Gamma^{-2} Lambda^2) + tr(W Gamma^{-2} Lambda^3)] / M
         noise    = s^2 tr(Gamma^{-2} Lambda^2) / M
 
-    Source: derived; for linear labels it equals Zhang et al. 2024, Theorem 4.2, eq. (4.6).
+    Source: derived; equals Zhang et al. 2024, Theorem 4.2, eq. (4.6), for linear labels.
     Convention: no 1/2; error against the clean target (add s^2 for a noisy one).
 
     >>> round(risk(np.diag([2, 1, 0.5, 0.25, 0.125]), 20, 40).total, 6)
@@ -171,16 +167,14 @@ def preconditioner_risk(
         tr(A Lambda_q A^T E[b b^T]) - 2 tr(A Lambda_q Psi Lambda) + tr(Psi Lambda_q)
         E[b b^T] = (1 + 1/M) Lambda Psi Lambda + (tr(Psi Lambda) + s^2)/M Lambda
 
-    Source: derived, from the Gaussian fourth moment (Zhang et al. 2024, Lemma D.2).
-    Convention: no 1/2; error against the clean target.
+    Source: derived. Convention: no 1/2; error against the clean target.
 
     >>> preconditioner_risk(np.zeros((3, 3)), np.eye(3), 10)  # predicting 0
     3.0
     """
     covariance = _checks.covariance_matrix("covariance", covariance)
     matrix = _inputs.square_like("preconditioner", preconditioner, covariance)
-    prior = np.eye(len(covariance)) if prior is None else prior
-    prior = _inputs.psd_like("prior", prior, covariance)
+    prior = _inputs.prior_like("prior", prior, covariance)
     query = covariance if query_covariance is None else query_covariance
     query = _inputs.psd_like("query_covariance", query, covariance)
     per_m = _inputs.inverse_length("n_test", n_test)
@@ -209,8 +203,7 @@ def arbitrary_label_risk(
     """Return the exact risk for any label law with finite moments, as an ``ArbitraryLabelRisk``.
 
     ``cross_moment`` = E[x y] (d,), ``sigma`` = Cov(x y) (d, d), ``best_linear_error`` =
-    min_w E(<w, x> - y)^2. An equality for every N and M, not a bound.
-    Source: Zhang et al. 2024, Theorem 4.2, eq. (4.6).
+    min_w E(<w, x> - y)^2. Source: Zhang et al. 2024, Theorem 4.2, eq. (4.6), an exact equality.
     Convention: no 1/2; error against the label of the query as drawn, noise included.
 
     >>> w = [1.0, 0.0]  # y = x_1 without noise, so E[x y] = w
@@ -222,10 +215,10 @@ def arbitrary_label_risk(
     a = best_linear_predictor(covariance, cross_moment)
     precision = np.linalg.inv(gamma(covariance, n_train))
     sigma = _inputs.psd_like("sigma", sigma, covariance)
-    per_m = _inputs.inverse_length("n_test", n_test)
+    spread = np.trace(sigma @ precision @ precision @ covariance)
     return ArbitraryLabelRisk(
         best_linear=_checks.nonnegative("best_linear_error", best_linear_error),
-        variance=float(per_m * np.trace(sigma @ precision @ precision @ covariance)),
+        variance=float(spread * _inputs.inverse_length("n_test", n_test)),
         bias=_finite_n_bias(np.outer(a, a), covariance, n_train),
     )
 
@@ -248,7 +241,7 @@ def linear_label_sigma(covariance, w, noise_var=0.0) -> np.ndarray:
 def risk_bound(covariance, n_train, n_test, *, form="spectrum") -> float:
     """Return one of the paper's two upper bounds on the risk averaged over w ~ N(0, I).
 
-    ``form="spectrum"`` keeps tr(Lambda^{-1}), the looser ``"condition"`` the condition number.
+    ``"spectrum"`` keeps tr(Lambda^{-1}), the looser ``"condition"`` the condition number.
     Source: Zhang et al. 2024, the two bounds before Corollary 4.3. Convention: no 1/2.
 
     >>> round(risk_bound(np.diag([2, 1, 0.5, 0.25, 0.125]), 20, 40), 6)

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+collect_ignore = ["conftest.py"]  # it holds no doctests, and two files of one name collide
 BOOK = ROOT / "book"
 TEMPLATE = BOOK / "template.ipynb"
 

@@ -150,7 +150,7 @@ def test_chapters_have_figures(chapter):
 def test_title_and_headings(notebook):
     titles = re.findall(r"^# (.+)$", notebook.markdown, flags=re.MULTILINE)
     assert len(titles) == 1
-    assert notebook.node.cells[0].source.startswith("# ")
+    assert re.match(r"(\([\w-]+\)=\n)?# ", notebook.node.cells[0].source)
     headings = re.findall(r"^## (.+)$", notebook.markdown, flags=re.MULTILINE)
     assert [name for name in HEADINGS if name not in headings] == []
 
@@ -198,7 +198,9 @@ def test_one_code_exercise_has_starter_check_and_solution(chapter):
     for tag in ("starter", "check", "solution"):
         cells = [cell for cell in chapter.tagged(tag) if cell.cell_type == "code"]
         assert cells, f"no code cell is tagged {tag!r}"
-    assert any("exercises" in cell.source for cell in chapter.tagged("check"))
+    name = re.compile(rf'check\("{chapter.number}-[\w-]+", \w+\)')
+    assert all(name.search(cell.source) for cell in chapter.tagged("check"))
+    assert any(name.search(cell.source) for cell in chapter.tagged("solution"))
 
 
 def test_claims_are_made(chapter):

@@ -20,6 +20,7 @@ from playwright.sync_api import sync_playwright
 from icl_lib.doctor import find_browser
 
 ROOT = Path(__file__).resolve().parents[2]
+collect_ignore = ["conftest.py"]  # it holds no doctests, and two files of one name collide
 SITE = ROOT / "_build" / "html"
 REQUIRED = os.environ.get("REQUIRE_BROWSER") == "1"
 FLAGS = [
@@ -127,7 +128,7 @@ def contexts(browser):
 class Visit:
     """What one page did when it was loaded."""
 
-    def __init__(self, context, url: str):
+    def __init__(self, context, url: str, mode: str):
         self.errors: list[str] = []
         self.requests: set[str] = set()
         page = context.new_page()
@@ -139,7 +140,7 @@ class Visit:
             page.goto(url, wait_until="load", timeout=60_000)
             # page.evaluate sends the script as a string: no request, and no page rule blocks it
             page.evaluate(AXE_SCRIPT)
-            found = page.evaluate(INSPECT)
+            found = page.evaluate(INSPECT, mode)
             page.set_viewport_size({"width": 390, "height": 844})
             page.evaluate("() => new Promise(done => requestAnimationFrame(() => done()))")
             self.phone_width = page.evaluate("() => document.documentElement.scrollWidth")
@@ -166,8 +167,12 @@ class Visit:
 def visit(address, contexts):
     """``visit(page_name, mode)``: the page's `Visit`, loaded at the first call only."""
 
-    @functools.cache
+    seen: dict[tuple[str, str], Visit] = {}
+
     def load(page_name: str, mode: str = "light") -> Visit:
-        return Visit(contexts[mode], address + page_name)
+        key = (page_name, mode)
+        if key not in seen:
+            seen[key] = Visit(contexts[mode], address + page_name, mode)
+        return seen[key]
 
     return load

@@ -15,6 +15,8 @@ from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUMBING = ('REPOSITORY = "', "run_report(")
+# sphinx-proof and sphinx-exercise give these to every block; nothing links to them
+REPEATED_IDS = {"proof", "proof-content", "exercise-content", "solution-content"}
 LAUNCH = ("colab.research.google.com", "mybinder.org")
 
 
@@ -116,7 +118,7 @@ def test_chapters_have_pictures(site, chapter_name):
 
 def test_no_id_is_given_twice(site, page_name):
     ids = Counter(tag["id"] for tag in article(site / page_name).find_all(id=True))
-    assert [name for name, count in ids.items() if count > 1] == []
+    assert {name for name, count in ids.items() if count > 1} <= REPEATED_IDS
 
 
 def test_no_error_in_any_page(site):
@@ -124,7 +126,7 @@ def test_no_error_in_any_page(site):
         str(page.relative_to(site))
         for page in all_pages(site)
         if "_modules" not in page.parts
-        and re.search(r"Traceback \(most recent call last\)|DIFFERS", article_text(page))
+        and "Traceback (most recent call last)" in article_text(page)
     ]
     assert not bad
 
@@ -155,13 +157,17 @@ def test_the_ledger_shows_every_claim(site):
     assert not missing
 
 
+def test_every_claim_line_agrees(site, chapter_name):
+    assert "DIFFERS." not in article(site / chapter_name).get_text()
+
+
 def test_the_run_times_show_every_chapter(site, chapter_name):
+    title = article(site / chapter_name).find("h1").get_text().split(".")[-1].strip(" #\n")
     page = article(site / "book/reference/runtimes.html")
-    number = re.match(r"\d+", Path(chapter_name).name).group()
-    rows = [row.get_text(" ") for row in page.find_all("tr")]
-    row = next((row for row in rows if re.search(rf"\b{number}\b", row)), None)
-    assert row, f"no row for chapter {number}: {rows}"
-    assert len(re.findall(r"\d+(?:\.\d+)?", row)) >= 3, row
+    row = next((row for row in page.find_all("tr") if title in row.get_text()), None)
+    assert row, f"no row for {title!r}"
+    figures = [cell.get_text().strip() for cell in row.find_all(["th", "td"])[1:]]
+    assert len(figures) == 3 and all(float(figure) > 0 for figure in figures), figures
 
 
 def configured_address() -> str:

@@ -155,6 +155,7 @@ FUNCTIONS = [
             "scale": [-1.0, np.nan, np.inf],
         },
     ),
+    (shifts.subspace_limit, {"d": 4, "k": 2}, {"d": BAD_LENGTHS, "k": [*BAD_LENGTHS, 5]}),
     (rc.limit_error, {"scale": 1.0}, {"scale": [-1.0, np.nan]}),
     (rc.fixed_model_limit_error, {"scale": 1.0}, {"scale": [-1.0, np.nan]}),
     (
@@ -214,7 +215,11 @@ FUNCTIONS = [
         {"d": 3, "n_train": 4, "sigma": 0.1},
         {"d": BAD_LENGTHS, "n_train": BAD_LENGTHS, "sigma": [*BAD_POSITIVE, 100.0]},
     ),
-    (landscape.population_loss, ALL_BLOCKS, {"n_train": BAD_LENGTHS}),
+    (
+        landscape.population_loss,
+        ALL_BLOCKS,
+        {**TRAINED, "u11": [np.eye(3), ONES], "u12": [np.ones(3)], "u21": [np.ones(3), EYE]},
+    ),
     (solvers.least_squares, PROMPT, BAD_PROMPT),
     (solvers.ridge, {**PROMPT, "ridge": 0.1}, {**BAD_PROMPT, "ridge": BAD_NONNEGATIVE}),
     (solvers.averaging, PROMPT, BAD_PROMPT),
@@ -223,7 +228,7 @@ FUNCTIONS = [
         {**PROMPT, "step_size": 0.1},
         {
             **BAD_PROMPT,
-            "step_size": BAD_POSITIVE,
+            "step_size": BAD_NONNEGATIVE,
             "steps": [-1, 1.5],
             "w0": [np.ones(2), np.full(3, np.nan)],
         },
@@ -247,14 +252,16 @@ def _cases():
 
 
 @pytest.mark.parametrize(
-    ("function", "valid"), [(f, v) for f, v, _ in FUNCTIONS], ids=lambda x: getattr(x, "__name__", "")
+    ("function", "valid"),
+    [(f, v) for f, v, _ in FUNCTIONS],
+    ids=[f.__name__ for f, _, _ in FUNCTIONS],
 )
 def test_the_valid_call_is_valid(function, valid):
     """Without its bad argument every call of this file works, so the cases test what they say."""
     assert function(**valid) is not None
 
 
-@pytest.mark.parametrize(("function", "arguments", "name"), _cases())
+@pytest.mark.parametrize(("function", "arguments", "name"), list(_cases()))
 def test_bad_argument_is_named(function, arguments, name):
     """Design conventions: bad input gets a ValueError that names the argument."""
     with pytest.raises(ValueError, match=rf"\b{name}\b"):

@@ -134,7 +134,7 @@ def _closed_form(setting: Setting, p: Problem) -> float:
 
 
 def _sample_covariances(rng, covariance, n_test: int, count: int) -> np.ndarray:
-    """Draw H (count, d, d): Bartlett's triangular factor when M >= d, else the inputs themselves."""
+    """Draw H (count, d, d): by Bartlett's triangular factor when M >= d, else from inputs."""
     d = len(covariance)
     if n_test < d:
         factor = rng.standard_normal((count, d, n_test))
@@ -185,7 +185,7 @@ def _experiment(setting: Setting) -> tuple[Problem, float, float]:
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda s: f"{s.kind}-{s.seed}")
 def test_closed_form_against_simulation(setting):
-    """Digest sections 3 and 5: each closed-form risk within 4 standard errors of simulation."""
+    """Derived: each closed-form risk within 4 standard errors of simulation."""
     problem, mean, se = _experiment(setting)
     value = _closed_form(setting, problem)
     assert abs(mean - value) < 4 * se, (value, mean, se, (mean - value) / se)
@@ -202,7 +202,7 @@ def test_the_settings_are_as_asked():
 
 
 def test_bartlett_sampling_has_the_right_moments():
-    """The sampler: E H = Lambda and E H^2 = Lambda Gamma (section 8, row 4), and M < d works."""
+    """The sampler: E H = Lambda and E H^2 = Lambda Gamma (claim row 4), and M < d works."""
     covariance = random_covariance(np.random.default_rng(0), 3, 0.8)
     for m in (2, 3, 8):
         h = _sample_covariances(np.random.default_rng(m), covariance, m, 200_000)
@@ -229,7 +229,7 @@ def test_the_conditional_risk_is_the_average_over_tasks_queries_and_noise():
 
 
 def _risk_from(lam, gamma, t, n, m, s2):
-    """The digest's `lsa_risk` with its pieces as arguments, so that one can be got wrong."""
+    """R(N, M, Lambda) in eigenvalues, its pieces as arguments, so that one can be got wrong."""
     variance = (t * (lam**2 / gamma**2).sum() + (lam**3 / gamma**2).sum()) / m
     bias = (lam * (1 - lam / gamma) ** 2).sum()
     return variance + bias + s2 * (lam**2 / gamma**2).sum() / m

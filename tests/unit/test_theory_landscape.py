@@ -83,9 +83,7 @@ def test_population_loss_in_one_dimension(seed, n):
         for cb, hb, wb, xb in terms:
             if (wa + wb) % 2 == 0:
                 total += ca * cb * h[ha + hb] * _even_normal(wa + wb) * x[xa + xb]
-    value = population_loss(
-        np.array([[v]]), np.array([p]), np.array([r]), u, np.array([[lam]]), n
-    )
+    value = population_loss(np.array([[v]]), np.array([p]), np.array([r]), u, np.array([[lam]]), n)
     assert_allclose(float(value), total / 2, rtol=1e-10)
 
 
@@ -103,7 +101,7 @@ def test_inside_the_slice_it_is_the_quadratic_loss(seed, d, n):
 @PROPERTY
 @given(seed=SEEDS, d=DIMS, n=LENGTHS, scale=st.floats(0.3, 3))
 def test_scaling_symmetry(seed, d, n, scale):
-    """Section 8, row 2: (W^PV, W^KQ) -> (c W^PV, W^KQ / c) leaves the loss unchanged."""
+    """Claim row 2: (W^PV, W^KQ) -> (c W^PV, W^KQ / c) leaves the loss unchanged."""
     rng = np.random.default_rng(seed)
     covariance = random_covariance(rng, d)
     u11, u12, u21, u = _parameters(rng, d)
@@ -115,7 +113,7 @@ def test_scaling_symmetry(seed, d, n, scale):
 @PROPERTY
 @given(seed=SEEDS, d=DIMS, n=LENGTHS)
 def test_parity_argument(seed, d, n):
-    """Digest 7.4: the loss is at least the odd part's, that of A = u U_11 + u_12 u_21^T."""
+    """Derived: the loss is at least the odd part's, that of A = u U_11 + u_12 u_21^T."""
     rng = np.random.default_rng(seed)
     covariance = random_covariance(rng, d)
     u11, u12, u21, u = _parameters(rng, d)
@@ -133,6 +131,16 @@ def test_the_slice_is_invariant(seed, d, n):
     plus = population_loss(u11, u12, u21, u, covariance, n)
     minus = population_loss(u11, -u12, -u21, u, covariance, n)
     assert_allclose(float(plus), float(minus), rtol=1e-10)
+
+
+def test_leading_axes_are_batches():
+    """The loss of many parameter settings at once is that of each alone."""
+    rng = np.random.default_rng(3)
+    covariance = random_covariance(rng, 3)
+    points = [_parameters(rng, 3) for _ in range(4)]
+    stacked = [np.stack([point[i] for point in points]) for i in range(4)]
+    expected = [float(population_loss(*point, covariance, 5)) for point in points]
+    assert_allclose(population_loss(*stacked, covariance, 5), expected, rtol=1e-12)
 
 
 def _torch_objective(vector: np.ndarray):
@@ -182,9 +190,9 @@ def trapped_point():
 
 
 def test_a_spurious_stationary_point_off_the_slice(trapped_point):
-    """Digest 7.6: zero gradient at a loss far above L_min, with u_12, u_21 along e_1.
+    """Derived, off the slice: zero gradient at a loss far above L_min, with u_12, u_21 along e_1.
 
-    The population value is 1.0004; the digest's 0.991 is the minimum on one sample of 60 000
+    The population value is 1.0004; 0.991 is the minimum on one sample of 60 000
     prompts, where a standard error is 0.009.
     """
     value, gradient = _torch_objective(trapped_point)
@@ -197,7 +205,7 @@ def test_a_spurious_stationary_point_off_the_slice(trapped_point):
 
 
 def test_the_spurious_point_is_a_minimum_up_to_the_symmetry(trapped_point):
-    """Digest 7.6: no negative Hessian eigenvalue; the only zero is the scaling symmetry's."""
+    """No negative Hessian eigenvalue; the only zero is that of the scaling symmetry."""
 
     def loss(point):
         parts = point[:25].reshape(5, 5), point[25:30], point[30:35], point[35]

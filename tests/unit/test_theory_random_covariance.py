@@ -101,7 +101,7 @@ def test_optimal_weights_are_balanced():
     [(5, 20, 0.285714), (20, 40, 0.2759), (20, 70, 0.2979), (20, 100, 0.3077)],
 )
 def test_exponential_alpha(d, n, expected):
-    """Digest section 6: alpha = 1 / (3 + (d + 5) / N), and it is Theorem 4.5's B for Exp(1)."""
+    """Derived, section 4.3: alpha = 1 / (3 + (d + 5) / N), and it is Theorem 4.5's B for Exp(1)."""
     assert_allclose(rc.exponential_alpha(d, n), expected, atol=5e-5)
     raw = (np.ones(d), 2 * np.ones(d), 6 * np.ones(d))
     b = rc.optimal_preconditioner(*raw, n)
@@ -115,7 +115,7 @@ def test_exponential_alpha_limit_is_one_third():
 
 
 def test_exponential_minimum_loss():
-    """Digest section 6: 2 L_min = d (1 - 2 alpha), 2.1429 for d = 5, N = 20; equals -xi^2/gamma."""
+    """Derived: 2 L_min = d (1 - 2 alpha), 2.1429 for d = 5, N = 20; equals -xi^2/gamma."""
     assert_allclose(2 * rc.exponential_minimum_loss(5, 20), 2.142857, atol=1e-6)
     gamma, xi, _ = rc.moments(*EXPONENTIAL, 20)
     shifted = -0.5 * (xi**2 / gamma).sum()
@@ -130,20 +130,20 @@ def test_exponential_risk_at_equal_lengths_is_the_loss(d, n):
 
 
 @pytest.mark.parametrize(("scale", "expected"), [(1, 1.9388), (4, 98.37), (9, 1516)])
-def test_exponential_risk_of_the_digest(scale, expected):
-    """Digest section 6: the verified risks at d = 5, N = 20, M = 40."""
+def test_exponential_risk_known_values(scale, expected):
+    """Derived, section 4.3: the verified risks at d = 5, N = 20, M = 40."""
     alpha = rc.exponential_alpha(5, 20)
     assert_allclose(5 * rc.exponential_risk(alpha, 5, 40, scale=scale), expected, rtol=4e-4)
 
 
 @pytest.mark.parametrize(("n", "expected"), [(40, 0.448), (70, 0.404), (100, 0.385)])
 def test_exponential_risk_at_the_papers_size(n, expected):
-    """Digest section 6: d = 20, N = M = 40, 70, 100 at c = 1."""
+    """Derived, section 4.3: d = 20, N = M = 40, 70, 100 at c = 1."""
     assert_allclose(rc.exponential_risk(rc.exponential_alpha(20, n), 20, n), expected, atol=6e-4)
 
 
 def test_exponential_risk_against_simulation():
-    """Digest section 6: R/d for the model alpha I on c diag(Exp(1)), |z| < 4.
+    """Derived, section 4.3: R/d for the model alpha I on c diag(Exp(1)), |z| < 4.
 
     Averaged over Lambda and the prompt inputs; w and the query by hand.
     """
@@ -162,7 +162,7 @@ def test_exponential_risk_against_simulation():
 @PROPERTY
 @given(scale=st.floats(0.1, 10), d=st.integers(1, 20))
 def test_limits_are_the_risk_of_endless_prompts(scale, d):
-    """Digest section 6: 2/3 c^3 - 4/3 c^2 + c (alpha = 1/3); 6c^3 - 4c^2 + c (alpha = 1)."""
+    """Derived, section 4.3: 2/3 c^3 - 4/3 c^2 + c (alpha = 1/3); 6c^3 - 4c^2 + c (alpha = 1)."""
     third = rc.exponential_risk(1 / 3, d, math.inf, scale=scale)
     one = rc.exponential_risk(1.0, d, math.inf, scale=scale)
     assert_allclose(rc.limit_error(scale), third, rtol=1e-10)
@@ -170,7 +170,7 @@ def test_limits_are_the_risk_of_endless_prompts(scale, d):
 
 
 def test_limit_numbers():
-    """Section 4.3 and digest section 6: 1/3, 25.33, 387; and 3, 324, 4059."""
+    """Section 4.3: 1/3, 25.33, 387; and 3, 324, 4059."""
     assert_allclose([rc.limit_error(c) for c in (1, 4, 9)], [1 / 3, 25 + 1 / 3, 387], rtol=1e-12)
     fixed = [rc.fixed_model_limit_error(c) for c in (1, 4, 9)]
     assert_allclose(fixed, [3, 324, 4059], rtol=1e-12)

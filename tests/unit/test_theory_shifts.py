@@ -1,4 +1,4 @@
-"""`icl_lib.theory.shifts`: the digest's verified numbers, moments, simulation and limits."""
+"""`icl_lib.theory.shifts`: known numbers, moments, simulation and limits."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ HUGE = 10**10
     ],
 )
 def test_query_shift_of_the_example(query, expected):
-    """Section 4.2, query shift: the digest's three verified values at N = 20, M = 40."""
+    """Section 4.2, query shift: the three known values at N = 20, M = 40."""
     value = shifts.query_shift_risk(EXAMPLE, query, EXAMPLE_N, 40)
     assert_allclose(value, expected, atol=6e-6)
 
@@ -69,7 +69,7 @@ def test_shift_formulas_without_a_shift_are_the_risk(seed, d, n, m, noise_var):
     ("scale", "expected"), [(0.5, 0.6273), (1, 0.5051), (1.5, 9.324), (2, 95.58), (3, 1570.9)]
 )
 def test_covariate_shift_by_scaling(scale, expected):
-    """Section 4.2, covariate shift by Lambda' = c^2 Lambda: the digest's verified values."""
+    """Section 4.2, covariate shift by Lambda' = c^2 Lambda: the known values."""
     value = shifts.covariate_shift_risk(EXAMPLE, scale**2 * EXAMPLE, EXAMPLE_N, 40)
     assert_allclose(value, expected, rtol=1e-4)
 
@@ -140,7 +140,7 @@ def test_scaling_limit_is_the_long_prompt_error(scale):
 
 @pytest.mark.parametrize("d", [1, 2, 5, 20])
 def test_orthant_limit_from_absolute_gaussians(d):
-    """Section 5 table: prompt inputs |x| in one orthant, query N(0, I): (2/pi)^2 (d - 1).
+    """Section 4.2, derived: prompt inputs |x| in one orthant, query N(0, I): (2/pi)^2 (d - 1).
 
     The second moment of |x| has ones on the diagonal and 2/pi elsewhere.
     """
@@ -150,13 +150,13 @@ def test_orthant_limit_from_absolute_gaussians(d):
     assert_allclose(shifts.orthant_limit(d), expected, rtol=1e-12, atol=1e-15)
 
 
-def test_orthant_limit_of_the_digest():
-    """Section 5 table: d = 20 gives 7.70."""
+def test_orthant_limit_known_values():
+    """Section 4.2, derived: d = 20 gives 7.70."""
     assert_allclose(shifts.orthant_limit(20), 7.70, atol=0.005)
 
 
-def test_skewed_limit_of_the_digest():
-    """Section 5 table: eigenvalues proportional to 1/i^2 with trace 20 give 84.1."""
+def test_skewed_limit_known_values():
+    """Section 4.2, derived: eigenvalues proportional to 1/i^2 with trace 20 give 84.1."""
     eigenvalues = 1 / np.arange(1, 21) ** 2
     eigenvalues *= 20 / eigenvalues.sum()
     assert_allclose(shifts.skewed_limit(eigenvalues), 84.1, atol=0.05)
@@ -171,10 +171,9 @@ def test_skewed_limit_is_the_long_prompt_error(seed, d):
     assert_allclose(shifts.skewed_limit(eigenvalues), error / eigenvalues.sum(), atol=1e-6)
 
 
-@pytest.mark.skipif(not hasattr(shifts, "subspace_limit"), reason="not in this version")
 @pytest.mark.parametrize(("d", "k"), [(20, 10), (8, 2), (5, 5)])
 def test_subspace_limit(d, k):
-    """Section 5 table: inputs on a k-dim subspace, E|x|^2 kept at d: (d/k - 1)^2; 1 at (20, 10)."""
+    """Derived: inputs on a k-dim subspace, E|x|^2 kept at d: (d/k - 1)^2; 1 at (20, 10)."""
     projector = np.diag([1.0] * k + [0.0] * (d - k))
     moment = d / k * projector
     expected = np.trace((moment - np.eye(d)) @ moment @ (moment - np.eye(d))) / d

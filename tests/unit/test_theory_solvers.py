@@ -38,7 +38,7 @@ def test_least_squares_is_linear_regression(seed, n, d):
 
 
 def test_least_squares_is_scale_invariant():
-    """Section 8, row 19: scaling all inputs leaves least squares unchanged (M >= d)."""
+    """Claim row 19: scaling all inputs leaves least squares unchanged (M >= d)."""
     xs, ys, x_query = _prompt(3, 9, 4, (6,))
     base = solvers.least_squares(xs, ys, x_query)
     assert_allclose(solvers.least_squares(3 * xs, ys, 3 * x_query), base, atol=1e-10)
@@ -65,7 +65,7 @@ def test_tiny_ridge_is_least_squares():
 @PROPERTY
 @given(seed=SEEDS, n=LENGTHS, d=DIMS)
 def test_averaging_by_a_loop(seed, n, d):
-    """The averaging estimator x_q . mean(y x), the limit of Theorem 4.1's predictor at Gamma = I."""
+    """The averaging estimator x_q . mean(y x): eq. (4.2) with Gamma = I."""
     xs, ys, x_query = _prompt(seed, n, d)
     expected = sum(y * float(x @ x_query) for x, y in zip(xs, ys, strict=True)) / n
     assert_allclose(solvers.averaging(xs, ys, x_query), expected, rtol=1e-10, atol=1e-12)

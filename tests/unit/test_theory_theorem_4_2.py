@@ -30,7 +30,7 @@ TASK = np.array([1.0, -1.0, 0.5, 2.0, 0.0])
 
 
 def _nonlinear_sigma() -> np.ndarray:
-    """Sigma of y = <a, x> + (x_1^2 - lambda_1) / 2 + noise of variance 1/4, by hand (digest)."""
+    """Sigma of y = <a, x> + (x_1^2 - lambda_1) / 2 + noise of variance 1/4, by hand."""
     lam = EXAMPLE_EIGENVALUES
     q = 2 * lam[0] ** 2 * EXAMPLE
     q[0, 0] = 10 * lam[0] ** 3
@@ -145,7 +145,7 @@ def test_bounds_of_the_example():
 @PROPERTY
 @given(seed=SEEDS, d=DIMS, n=LENGTHS, m=LENGTHS, spread=st.floats(0.0, 2.5))
 def test_bounds_hold(seed, d, n, m, spread):
-    """Section 8, row 16: exact risk <= bound in the spectrum <= bound in the condition number."""
+    """Claim row 16: exact risk <= bound in the spectrum <= bound in the condition number."""
     covariance = random_covariance(np.random.default_rng(seed), d, spread)
     exact = optimum.risk(covariance, n, m).total
     tight = optimum.risk_bound(covariance, n, m, form="spectrum")
@@ -177,3 +177,17 @@ def test_irreducible_error_for_isotropic_inputs(d, n, scale):
     stretched = np.diag(np.linspace(1, 3, d))
     limit = optimum.risk_bound(stretched, n, 10**12, form="condition")
     assert math.isclose(optimum.irreducible_error(stretched, n), limit, rel_tol=1e-6)
+
+
+@PROPERTY
+@given(seed=SEEDS, d=DIMS, n=LENGTHS)
+def test_endless_prompts(seed, d, n):
+    """Lengths may be infinite: the M -> inf floor, Gamma -> Lambda, and no error when both are."""
+    covariance = random_covariance(np.random.default_rng(seed), d)
+    floor = optimum.risk(covariance, n, math.inf)
+    assert floor.variance == 0
+    assert_allclose(floor.total, optimum.risk(covariance, n, 10**13).total, rtol=1e-6)
+    assert_allclose(optimum.gamma(covariance, math.inf), covariance)
+    inverse = optimum.optimal_preconditioner(covariance, math.inf)
+    assert_allclose(inverse @ covariance, np.eye(d), atol=1e-10)
+    assert optimum.risk(covariance, math.inf, math.inf).total == 0

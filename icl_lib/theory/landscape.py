@@ -1,0 +1,100 @@
+"""The exact loss over all (d+1)^2 effective parameters, beyond the slice u_12 = u_21 = 0.
+
+The parameters are ``u11`` (d, d), ``u12`` (d,), ``u21`` (d,), ``u`` (a number): the first d columns
+of the key-query matrix hold u11 over u21^T, the last row of the value-projection holds (u12^T, u).
+Off the slice the loss has spurious minima; the paper's gradient flow starts in the slice.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from icl_lib import _checks
+from icl_lib.theory import _inputs
+
+
+def population_loss(u11, u12, u21, u, covariance, n_train, *, check=True):
+    """Return the loss L (...) for u11 (..., d, d), u12 (..., d), u21 (..., d) and u (...).
+
+    Tasks are w ~ N(0, I), inputs x ~ N(0, Lambda), prompts of N = ``n_train`` examples.
+    Only array operators and sums are used: float64 torch tensors pass through and keep their
+    gradient (then all array arguments must be tensors). The prediction splits into a part odd in
+    w, with preconditioner ``A = u U_11 + u_12 u_21^T``, and an even part g that only adds error:
+    ``2L = tr(Lambda - 2 Lambda A Lambda + A^T Lambda Gamma A Lambda) + E g^2``.
+    Source: derived; in the slice it is Zhang et al. 2024, eq. (5.5) plus tr(Lambda)/2.
+    Convention: with the 1/2; the query column is part of E E^T, as in the paper.
+    Raises ``ValueError`` where the shapes do not fit or the covariance is not positive definite;
+    ``check=False`` leaves that out, as ``torch.func`` transforms and tight loops need it.
+
+    >>> zero = np.zeros(3)
+    >>> float(population_loss(0.5 * np.eye(3), zero, zero, 1.0, np.eye(3), 4))
+    0.75
+    """
+    if check:
+        _check_shapes(u11, u12, u21, covariance)
+    u = np.asarray(u) if isinstance(u, float | int) else u
+    per_n = _inputs.inverse_length("n_train", n_train)
+    squared = covariance @ covariance
+    second = (1 + per_n) * squared + per_n * _trace(covariance) * covariance  # Lambda Gamma
+    matrix = u[..., None, None] * u11 + u12[..., :, None] * u21[..., None, :]
+    odd = (matrix * (second @ matrix @ covariance)).sum((-2, -1)) - 2 * _trace(squared @ matrix)
+    even = _even_part(u11, u12, u21, u, covariance, per_n)
+    return (_trace(covariance) + odd + even) / 2
+
+
+def _even_part(v, p, r, u, lam, per_n):
+    """E g^2, where g = p^T Lhat V x + (p^T x)(x^T V x)/N + u (w^T Lhat w)(r^T x)."""
+    label = u * _label_moments(p, r, u, v, lam, per_n)
+    return _prompt_square(p, v, lam, per_n) + label + _query_terms(p, r, u, v, lam, per_n)
+
+
+def _prompt_square(p, v, lam, per_n):
+    """E (p^T Lhat V x)^2."""
+    image = _apply(lam, p)
+    back = _apply(v.mT, image)
+    spread = ((v @ lam) * (lam @ v)).sum((-2, -1))
+    return (1 + per_n) * _dot(back, _apply(lam, back)) + per_n * spread * _dot(p, image)
+
+
+def _label_moments(p, r, u, v, lam, per_n):
+    """The terms of E g^2 with w^T Lhat w, divided by u: product with p^T Lhat V x, and square."""
+    trace, squares = _trace(lam), (lam * lam).sum()
+    mixed = _apply(trace * lam + 2 * per_n * lam @ lam, p)
+    fourth = trace**2 + 2 * per_n * squares + 2 * ((1 + per_n) * squares + per_n * trace**2)
+    image = _apply(lam, r)
+    return 2 * _dot(mixed, _apply(v, image)) + u * fourth * _dot(r, image)
+
+
+def _query_terms(p, r, u, v, lam, per_n):
+    """The terms of E g^2 with (p^T x)(x^T V x)/N: its product with a linear form, its square."""
+    once = (v + v.mT) / 2 @ lam  # S Lambda
+    image = _apply(lam, p)
+    linear = _apply(v.mT, image) + u[..., None] * _trace(lam) * r
+    t1, t2 = _trace(once), _trace(once @ once)
+    bent = _apply(once, p)  # S Lambda p
+    a, q1, q2 = _dot(p, image), _dot(image, bent), _dot(image, _apply(once, bent))
+    cross = _dot(linear, image) * t1 + 2 * _dot(linear, _apply(lam, bent))
+    square = a * (t1**2 + 2 * t2) + 4 * q1 * t1 + 8 * q2
+    return 2 * per_n * cross + per_n**2 * square
+
+
+def _apply(matrix, vector):
+    return (matrix @ vector[..., None])[..., 0]
+
+
+def _dot(a, b):
+    return (a * b).sum(-1)
+
+
+def _trace(matrix):
+    return matrix.diagonal(0, -2, -1).sum(-1)
+
+
+def _check_shapes(u11, u12, u21, covariance) -> None:
+    d = len(_checks.covariance_matrix("covariance", covariance))
+    for name, value, shape in (("u11", u11, (d, d)), ("u12", u12, (d,)), ("u21", u21, (d,))):
+        if tuple(value.shape[-len(shape):]) != shape:
+            raise ValueError(
+                f"{name} must have shape (..., {', '.join(map(str, shape))}), "
+                f"got shape {tuple(value.shape)}"
+            )

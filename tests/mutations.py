@@ -1,0 +1,189 @@
+"""The listed mutations of `make mutants`: (file in icl_lib, text that occurs once, replacement)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+UNIT = Path(__file__).resolve().parent / "unit"
+BAD_INPUT = "test_bad_input_theory.py"
+
+TESTS = {
+    "theory/optimum.py": ["test_theory_optimum.py", "test_theory_theorem_4_2.py", BAD_INPUT],
+    "theory/shifts.py": ["test_theory_shifts.py", BAD_INPUT],
+    "theory/random_covariance.py": ["test_theory_random_covariance.py", BAD_INPUT],
+    "theory/gradient_flow.py": ["test_theory_gradient_flow.py", BAD_INPUT],
+    "theory/landscape.py": ["test_theory_landscape.py", BAD_INPUT],
+    "theory/solvers.py": ["test_theory_solvers.py", BAD_INPUT],
+}
+
+_OPTIMUM = [
+    ("shift = per_n * (np.trace(covariance) + _c", "shift = per_n * (0.0 + _c"),
+    ("return (1 + per_n) * covariance + shift", "return covariance + shift"),
+    ("shift = per_n * (np.trace(prior @ covariance) +", "shift = per_n * (np.trace(covariance) +"),
+    ("system = (1 + per_n) * prior @ covariance", "system = (1 - per_n) * prior @ covariance"),
+    ("system = (1 + per_n) * prior @ covariance", "system = (1 + per_n) * covariance @ prior"),
+    ("w_kq[:-1, :-1] = preconditioner / scale", "w_kq[:-1, :-1] = preconditioner"),
+    ("scale = math.sqrt(np.linalg.norm", "scale = (np.linalg.norm"),
+    ("_shrinkage(covariance, n_train) @ covariance) / 2", "_shrinkage(covariance, n_train)) / 2"),
+    ("spread = np.trace(whitened @ whitened)", "spread = np.trace(whitened)"),
+    ("* spread + own_axis)", "* spread)"),
+    (
+        'per_m = _inputs.inverse_length("n_test", n_test)\n    moment',
+        "per_m = 1 / n_train\n    moment",
+    ),
+    ("np.trace(moment @ covariance) * spread +", "np.trace(covariance) * spread +"),
+    ("b_moment = (1 + per_m) * covariance", "b_moment = covariance"),
+    ("per_m * label_var * covariance", "label_var * covariance"),
+    ("2 * matrix @ query @ prior @ covariance", "2 * matrix @ covariance @ prior @ query"),
+    ("return np.linalg.solve(covariance, cross_moment)", "return covariance @ cross_moment"),
+    ("sigma @ precision @ precision @ covariance)", "sigma @ precision @ precision)"),
+    (
+        "covariance + covariance @ moment @ covariance",
+        "covariance - covariance @ moment @ covariance",
+    ),
+    ("(1 + 2 * d) * trace + np.trace(np", "(1 + d) * trace + np.trace(np"),
+    ("2 * d + d**2 * kappa)", "2 * d + d * kappa)"),
+    ("return math.ceil(", "return 1 + math.floor("),
+    ("return per_n * np.linalg.solve(gamma(c", "return np.linalg.solve(gamma(c"),
+]
+_SHIFTS = [
+    ("query_covariance=query_covariance,", "query_covariance=None,"),
+    (
+        "preconditioner, test_covariance, n_test, noise",
+        "preconditioner, test_covariance, n_train, noise",
+    ),
+    ("w=w, noise_var=noise_var).total", "w=w, noise_var=noise_var).variance"),
+    ('nonnegative("scale", scale) ** 2 - 1', 'nonnegative("scale", scale) - 1'),
+    ("return (2 / math.pi) ** 2", "return (2 / math.pi)"),
+    ("return (d / k - 1) ** 2", "return (1 - k / d) ** 2"),
+    ("eigenvalues * (eigenvalues - 1) ** 2)", "(eigenvalues - 1) ** 2)"),
+]
+_RANDOM = [
+    ("zeta = (1 + 2 * per_n)", "zeta = (1 + per_n)"),
+    ("gamma = (1 + 2 * per_n)", "gamma = (1 + per_n)"),
+    ("per_n * m2 * (m1.sum() - m1)", "per_n * m2 * m1.sum()"),
+    ("np.diag(law.xi / law.gamma)", "np.diag(law.gamma / law.xi)"),
+    ("return 1 / (3 + (d + 5)", "return 1 / (3 + (d + 1)"),
+    ("d * (1 - 2 * exponential_alpha", "d * (1 - exponential_alpha"),
+    ("12 + 2 * (d - 1)", "12 + 2 * d"),
+    ("- 4 * alpha * c**2 + c", "- 4 * alpha * c + c"),
+    ("(1 + per_n) * diagonals.max", "diagonals.max"),
+]
+_FLOW = [
+    (
+        "return u**2 / 2 * quadratic - u * np.sum((covariance",
+        "return u**2 * quadratic - u * np.sum((covariance",
+    ),
+    ("return flat * residual, np.sum", "return residual, np.sum"),
+    ("start = sigma * np.append(theta @ theta.T", "start = sigma * np.append(theta"),
+    ("math.sqrt(2 / (math.sqrt(len(matrix))", "math.sqrt(2 / (len(matrix)"),
+    ("math.sqrt(signal / (2 * math.sqrt", "math.sqrt(signal / (math.sqrt"),
+    ("@ precision) * np.trace(precision)", "@ precision)"),
+    ("rates = u**2 * np.outer(scales * eig", "rates = np.outer(scales * eig"),
+    ("return -(sigma**2) / 2 * _signal", "return -(sigma**2) * _signal"),
+    ("np.exp(-2 * math.sqrt(d)", "np.exp(-math.sqrt(d)"),
+    ("return math.log(ratio) / (2 *", "return math.log(ratio) / (1 *"),
+    ("np.sum(moments.zeta * u11**2", "np.sum(moments.zeta * u11"),
+    (
+        "return flat**2 * law.zeta * u11 - flat * pull, g",
+        "return flat * law.zeta * u11 - flat * pull, g",
+    ),
+]
+_LANDSCAPE = [
+    ("second = (1 + per_n) * squared", "second = squared"),
+    ("* u11 + u12[..., :, None]", "* u11 - u12[..., :, None]"),
+    ("return (1 + per_n) * _dot(back", "return _dot(back"),
+    ("_apply(trace * lam + 2 * per_n", "_apply(trace * lam + per_n"),
+    ("fourth = trace**2 + 2 * per_n", "fourth = trace**2 + per_n"),
+    ("* t1 + 2 * _dot(linear", "* t1 + _dot(linear"),
+    ("(t1**2 + 2 * t2) + 4 * q1 * t1 + 8 * q2", "(t1**2 + 2 * t2) + 4 * q1 * t1 + 4 * q2"),
+    ("((v @ lam) * (lam @ v))", "((v @ lam) * (v @ lam))"),
+]
+_SOLVERS = [
+    ("system = x_t @ xs + penalty", "system = x_t @ xs / xs.shape[-2] + penalty"),
+    ("w = w - step_size / xs.shape[-2] *", "w = w - step_size *"),
+    (
+        "return gradient_descent(xs, ys, x_query, 1.0)",
+        "return gradient_descent(xs, ys, x_query, 0.5)",
+    ),
+    ("root = basis * np.sqrt(eigenvalues", "root = basis * (eigenvalues"),
+    ("[..., :k]", "[..., -k:]"),
+    (
+        "solver(xs[..., :i, :], ys[..., :i], xs[..., i, :])\n    return",
+        "solver(xs[..., :i, :], ys[..., :i], xs[..., i - 1, :])\n    return",
+    ),
+]
+_SINGLE_LAYER = [
+    ("@ w_kq @ tokens / rho", "@ w_kq @ tokens"),
+    ("scores = tokens.transpose(-1, -2) @ w_kq @", "scores = tokens.transpose(-1, -2) @ w_kq.T @"),
+    ("return tokens + w_pv @ tokens @ scores", "return tokens + w_pv.T @ tokens @ scores"),
+    ("z = x_query @ u11.transpose(-1, -2)", "z = x_query @ u11"),
+    (
+        "own = (x_query @ u12) * (x_query * z).sum(-1)",
+        "own = (x_query @ u21) * (x_query * z).sum(-1)",
+    ),
+    ("return ((scores * values).sum(-1) + own)", "return ((scores * values).sum(-1))"),
+    ("w_kq[:d, :d] = sigma * gram", "w_kq[:d, :d] = sigma * theta"),
+    ("self.w_k.T @ self.w_q", "self.w_k @ self.w_q"),
+    (
+        "self.u * self.u11 + torch.outer(self.u12, self.u21)",
+        "self.u * self.u11 + torch.outer(self.u21, self.u12)",
+    ),
+]
+_CONSTRUCTIONS = [
+    ("w_pv[-1, -1] = 1.0", "w_pv[-1, -1] = 2.0"),
+    ("w_kq[:d, :d] = preconditioner", "w_kq[:d, :d] = preconditioner.T"),
+]
+_DEEP_LINEAR = [
+    ("known, residual) / n", "known, residual)"),
+    ("labels = labels - torch.einsum", "labels = labels + torch.einsum"),
+    (
+        "points - points @ covariance @ self.b[layer].T",
+        "points - points @ covariance @ self.b[layer]",
+    ),
+    ("return -labels[..., -1]", "return labels[..., -1]"),
+]
+_TRANSFORMER = [
+    ("stream[:, 0::2]", "stream[:, 1::2]"),
+    ("tokens = tokens + self.attention(", "tokens = self.attention("),
+    ("bound = module.in_features**-0.5", "bound = module.in_features**-1.0"),
+]
+_LAYERS_LINEAR = [
+    ("(keys.transpose(-1, -2) @ values) / normaliser", "(keys.transpose(-1, -2) @ values)"),
+    (
+        "causal_mask(scores.shape[-1], scores.device)) @",
+        "causal_mask(scores.shape[-1], scores.device).T) @",
+    ),
+]
+_LAYERS_SOFTMAX = [
+    ("/ math.sqrt(keys.shape[-1])", "/ keys.shape[-1]"),
+    ("device=device).tril()", "device=device).tril(-1)"),
+    ("torch.softmax(scores, dim=-1)", "torch.softmax(scores, dim=-2)"),
+]
+
+_BY_FILE = {
+    "theory/optimum.py": _OPTIMUM,
+    "theory/shifts.py": _SHIFTS,
+    "theory/random_covariance.py": _RANDOM,
+    "theory/gradient_flow.py": _FLOW,
+    "theory/landscape.py": _LANDSCAPE,
+    "theory/solvers.py": _SOLVERS,
+    "models/single_layer.py": _SINGLE_LAYER,
+    "models/constructions.py": _CONSTRUCTIONS,
+    "models/deep_linear.py": _DEEP_LINEAR,
+    "models/transformer.py": _TRANSFORMER,
+    "layers/linear.py": _LAYERS_LINEAR,
+    "layers/softmax.py": _LAYERS_SOFTMAX,
+}
+MUTATIONS = [(file, *pair) for file, pairs in _BY_FILE.items() for pair in pairs]
+
+
+def tests_of(file: str) -> list[str]:
+    """Return the unit test files for a file of icl_lib: listed above, or those that import it."""
+    if file in TESTS:
+        return TESTS[file]
+    folder, module = file.removesuffix(".py").split("/")
+    pattern = re.compile(rf"from icl_lib\.{folder}(\.{module} import| import .*\b{module}\b)")
+    paths = sorted(UNIT.glob("test_*.py"))
+    return [path.name for path in paths if pattern.search(path.read_text(encoding="utf-8"))]
