@@ -64,7 +64,8 @@ def claim(
             f"expected of {name} must be {spec['expected']}, as in claims.yml, got {expected}"
         )
     measured, se = float(measured), None if se is None else float(se)
-    good = outcome(spec, measured, se) == spec["holds"]
+    # a broken or imprecise measurement confirms nothing, not even an honest negative
+    good = outcome(spec, measured, se) == spec["holds"] and _usable(spec, measured, se)
     text = describe(spec, measured, se)
     line = f"**{'Checked' if good else 'DIFFERS'}.** {text}"
     payload = {
@@ -89,7 +90,8 @@ def outcome(spec: dict, measured: float, se: float | None = None) -> bool:
     Raises
     ------
     ValueError
-        If the mode is unknown or a "z" claim comes without its standard error.
+        If the mode is unknown, a "z" claim comes without its standard error, or ``se`` is
+        negative.
     """
     expected, tolerance, mode = spec["expected"], spec["tolerance"], spec["mode"]
     if mode not in MODES:
@@ -105,10 +107,18 @@ def outcome(spec: dict, measured: float, se: float | None = None) -> bool:
         if se is None or not se > 0:
             raise ValueError(f"se must be a positive standard error for mode 'z', got {se!r}")
         return distance <= tolerance * se and se <= spec["max_se"] * abs(expected)
+    if se is not None and not se >= 0:
+        raise ValueError(f"se must be a standard error of at least 0, got {se!r}")
     slack = tolerance if se is None else tolerance * se
     if mode == "at_most":
         return measured + slack <= expected if se is not None else measured <= expected + slack
     return measured - slack >= expected if se is not None else measured >= expected - slack
+
+
+def _usable(spec: dict, measured: float, se: float | None) -> bool:
+    if not math.isfinite(measured):
+        return False
+    return spec["mode"] != "z" or se <= spec["max_se"] * abs(spec["expected"])
 
 
 def describe(spec: dict, measured: float, se: float | None = None) -> str:
@@ -160,22 +170,39 @@ def specifications(path: str) -> dict[str, dict]:
     Raises
     ------
     ValueError
-        If an entry lacks a key or has an unknown mode or verdict.
+        If an entry lacks a key, has an unknown mode or verdict or a value of the wrong type.
     """
     entries = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    needed = {"chapter", "statement", "source", "expected", "mode", "tolerance", "verdict", "holds"}
+    if not isinstance(entries, dict):
+        raise ValueError(f"claims file {path} must be a mapping from names to claims")
     for name, entry in entries.items():
-        missing = sorted(needed - set(entry))
-        if entry.get("mode") == "z" and "max_se" not in entry:
-            missing.append("max_se")
-        if missing:
-            raise ValueError(f"claim {name} must have the keys {missing}, got {sorted(entry)}")
-        if entry["mode"] not in MODES or entry["verdict"] not in VERDICTS:
-            raise ValueError(
-                f"claim {name} must have a mode of {MODES} and a verdict of {VERDICTS}, "
-                f"got {entry['mode']!r} and {entry['verdict']!r}"
-            )
+        _check_entry(name, entry)
     return entries
+
+
+def _check_entry(name: str, entry: dict) -> None:
+    if not isinstance(entry, dict):
+        raise ValueError(f"claim {name} must be a mapping from keys to values, got {entry!r}")
+    needed = {"chapter", "statement", "source", "expected", "mode", "tolerance", "verdict", "holds"}
+    missing = sorted(needed - set(entry))
+    if entry.get("mode") == "z" and "max_se" not in entry:
+        missing.append("max_se")
+    if missing:
+        raise ValueError(f"claim {name} must have the keys {missing}, got {sorted(entry)}")
+    if entry["mode"] not in MODES or entry["verdict"] not in VERDICTS:
+        raise ValueError(
+            f"claim {name} must have a mode of {MODES} and a verdict of {VERDICTS}, "
+            f"got {entry['mode']!r} and {entry['verdict']!r}"
+        )
+    # YAML reads 1e-3 as text (it wants 1.0e-3), and text compares with nothing
+    for key, least in (("expected", -math.inf), ("tolerance", 0), ("max_se", 0)):
+        value = entry.get(key, 0)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or value < least:
+            bound = "" if key == "expected" else " of at least 0"
+            raise ValueError(f"claim {name}: {key} must be a number{bound}, got {value!r}")
+    if not isinstance(entry["holds"], bool):
+        raise ValueError(f"claim {name}: holds must be true or false, got {entry['holds']!r}")
 
 
 def claims_file() -> Path:

@@ -17,7 +17,10 @@ class Probe(NamedTuple):
 
     def predict(self, features) -> np.ndarray:
         """Return the predictions (n, k) for features (n, p)."""
-        return finite_array("features", features, ndim=2) @ self.weights + self.intercept
+        x = finite_array("features", features, ndim=2)
+        if x.shape[1] != len(self.weights):
+            raise ValueError(f"features must have {len(self.weights)} columns, got {x.shape[1]}")
+        return x @ self.weights + self.intercept
 
 
 def fit_probe(features, targets, *, ridge: float = 0.0) -> Probe:
@@ -35,6 +38,8 @@ def fit_probe(features, targets, *, ridge: float = 0.0) -> Probe:
     x, y = finite_array("features", features, ndim=2), finite_array("targets", targets, ndim=2)
     if len(x) != len(y):
         raise ValueError(f"targets must have {len(x)} rows, as features, got {len(y)}")
+    if len(x) == 0:
+        raise ValueError("features must have at least one row, got none")
     nonnegative("ridge", ridge)
     x_mean, y_mean = x.mean(0), y.mean(0)
     centred, residual = x - x_mean, y - y_mean
@@ -51,7 +56,16 @@ def unexplained_variance(probe: Probe, features, targets) -> float:
 
     On the data of the fit it is in-sample; a probe with as many features as rows always scores 0
     there, so report it on held-out rows too.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit, or the targets are constant.
     """
-    y = finite_array("targets", targets, ndim=2)
-    error = ((y - probe.predict(features)) ** 2).sum()
-    return float(error / ((y - y.mean(0)) ** 2).sum())
+    y, predicted = finite_array("targets", targets, ndim=2), probe.predict(features)
+    if y.shape != predicted.shape:
+        raise ValueError(f"targets must have shape {predicted.shape}, got {y.shape}")
+    total = ((y - y.mean(0)) ** 2).sum()
+    if not total > 0:
+        raise ValueError("targets must vary, got the same row throughout")
+    return float(((y - predicted) ** 2).sum() / total)

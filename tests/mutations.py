@@ -123,7 +123,8 @@ _SINGLE_LAYER = [
         "own = (x_query @ u12) * (x_query * z).sum(-1)",
         "own = (x_query @ u21) * (x_query * z).sum(-1)",
     ),
-    ("return ((scores * values).sum(-1) + own)", "return ((scores * values).sum(-1))"),
+    ("sum(-1) + labels + own)", "sum(-1) + labels)"),
+    ("sum(-1) + labels + own)", "sum(-1) + own)"),
     ("w_kq[:d, :d] = sigma * gram", "w_kq[:d, :d] = sigma * theta"),
     ("self.w_k.T @ self.w_q", "self.w_k @ self.w_q"),
     (

@@ -59,3 +59,12 @@ def foreign_type(app, env, node, contnode):
     root = target.lstrip(".").split(".")[0]
     in_signature = node.get("reftype") in ("class", "exc", "data", "obj") and root != "icl_lib"
     return contnode if in_signature or root in FOREIGN else None
+
+
+def norms_are_not_substitutions(app, what, name, obj, options, lines):
+    """In a docstring |x|^2 is a norm; reStructuredText would take it for a substitution."""
+    for number, line in enumerate(lines):
+        pieces = line.split("``")  # odd pieces are code
+        lines[number] = "``".join(
+            piece if at % 2 else piece.replace("|", r"\|") for at, piece in enumerate(pieces)
+        )

@@ -28,8 +28,9 @@ class PaperStatements(SphinxDirective):
 
 
 def number(value):
-    """Six significant digits at most, no exponent where none is needed."""
-    return f"{value:.6g}".replace("e-0", "e-").replace("-", "\u2212")
+    """Six significant digits at most; of a rounding error two are enough."""
+    text = f"{value:.2g}" if abs(value) < 1e-6 else f"{value:.6g}"
+    return text.replace("e-0", "e-").replace("-", "\u2212")
 
 
 def with_error(value, se):
@@ -52,6 +53,13 @@ def verdict(claim):
     return parts
 
 
+def source(claim):
+    """Where the expected value comes from; says so if it was derived for this book."""
+    text = claim["source"].rstrip(".")
+    derived = claim.get("origin") == "derived" and "derived" not in text
+    return text + " (value derived for this book)" if derived else text
+
+
 def ledger_nodes(app, docname):
     """One table a chapter, after a line that counts the verdicts."""
     from icl_lib.claims import tolerance_in_words
@@ -72,28 +80,18 @@ def ledger_nodes(app, docname):
         for _, payload in chapter.claims:
             name, claim = payload["id"], known[payload["id"]]
             where = nodes.make_id(f"claim-{name}")
-            source = [claim["source"]]
-            if claim.get("origin") == "derived":
-                source.append(" (derived for this book)")
-            rows.append(
-                (
-                    [
-                        [
-                            claim["statement"],
-                            paragraph(link(app, docname, chapter.docname, code(name), where)),
-                        ],
-                        source,
-                        BOUNDS.get(claim["mode"], "") + number(claim["expected"]),
-                        with_error(payload["measured"], payload.get("se")),
-                        tolerance_in_words(claim, payload.get("se") is not None),
-                        verdict(claim),
-                    ],
-                    anchor(name),
-                )
-            )
+            where = link(app, docname, chapter.docname, code(name), where)
+            row = [
+                [claim["statement"], paragraph(source(claim), ". Cell: ", where)],
+                BOUNDS.get(claim["mode"], "") + number(claim["expected"]),
+                with_error(payload["measured"], payload.get("se")),
+                tolerance_in_words(claim, payload.get("se") is not None),
+                verdict(claim),
+            ]
+            rows.append((row, anchor(name)))
         heading = nodes.rubric("", "", ids=[f"ledger-chapter-{chapter.number}"])
         heading += link(app, docname, chapter.docname, f"Chapter {number_}: {title}")
-        heads = ["Claim", "Source", "Expected", "Measured", "Tolerance", "Verdict"]
+        heads = ["Claim and source", "Expected", "Measured", "Tolerance", "Verdict"]
         caption = f"Claims of Chapter {number_}, {title}"
         out += [heading, table(caption, f"claims-{chapter.number}", heads, rows)]
     return out

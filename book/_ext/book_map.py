@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 from book_ledger import anchor
 from book_payloads import chapter_title, chapters, claims_file, placeholder
-from book_tables import code, joined, link, outside_link, table
+from book_tables import code, joined, link, outside_link, paragraph, table
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
@@ -98,6 +98,11 @@ def test_link(app, name):
     return outside_link(f"{url}/blob/{branch}/{name.split('::')[0]}", short)
 
 
+def lines(parts):
+    """One line each in a table cell, a dash for none."""
+    return [paragraph(part) for part in parts] or ["\u2013"]
+
+
 def map_nodes(app, docname):
     by_number = {c.number: c.docname for c in chapters(app)}
     claims = {}
@@ -124,9 +129,9 @@ def map_nodes(app, docname):
                 item["item"],
                 item["title"],
                 joined(places) or ["\u2013"],
-                joined(functions) or ["\u2013"],
-                joined(tests) or ["\u2013"],
-                joined(named) or ["\u2013"],
+                lines(functions),
+                lines(tests),
+                lines(named),
             ]
         )
     heads = ["Item", "What it says", "Chapter", "Code", "Tests", "Claims"]

@@ -47,6 +47,7 @@ def setup(app):
     app.connect("env-get-outdated", book_state.outdated_documents)
     app.connect("env-before-read-docs", book_state.mark_running)
     app.connect("source-read", book_api.fill_module_list)
+    app.connect("autodoc-process-docstring", book_api.norms_are_not_substitutions)
     app.connect("missing-reference", book_api.foreign_type)
     app.connect("env-check-consistency", check_claims)
     app.connect("env-check-consistency", book_map.check_map)

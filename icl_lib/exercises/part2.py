@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from icl_lib.exercises.checker import Property
-from icl_lib.theory import gradient_flow, optimum
+from icl_lib.theory import gradient_flow, optimum, random_covariance, shifts
 
 LAM = np.diag([2.0, 1.0, 0.5])
 EIGENVALUES = np.diag(LAM)
@@ -25,6 +25,11 @@ def _sample(labels) -> tuple[np.ndarray, np.ndarray]:
     """Return a large sample xs (n, 3), ys (n,) with covariance LAM, the same every time."""
     xs = np.random.default_rng(0).standard_normal((200_000, 3)) @ np.sqrt(LAM)
     return xs, labels(xs)
+
+
+def _diagonals() -> np.ndarray:
+    """Return samples (S, 4) of diagonals with Exp(1) entries, the same every time."""
+    return np.random.default_rng(0).exponential(size=(400_000, 4))
 
 
 EXERCISES: dict[str, list[Property]] = {
@@ -140,6 +145,57 @@ EXERCISES: dict[str, list[Property]] = {
             ),
             "Sigma is the covariance of x y, so the product of the means is subtracted; "
             "and it is divided by the test length.",
+        ),
+    ],
+    "08-alpha": [
+        Property(
+            "it returns one number",
+            lambda f: _is_number(f(_diagonals(), 20)),
+            "average over the samples and the coordinates at the end.",
+        ),
+        Property(
+            "for a constant covariance it is the entry of Gamma's inverse",
+            lambda f: _close(f(np.full((10, 4), 2.0), 20), 1 / optimum.gamma(2 * np.eye(4), 20)[0, 0]),
+            "with all lambda equal the ratio must reduce to 1 / Gamma_ii.",
+        ),
+        Property(
+            "it is a ratio of averages and not an average of ratios",
+            lambda f: f(_diagonals(), 10**6) < 0.5,
+            "the loss averages over covariances before it is minimised.",
+        ),
+        Property(
+            "for Exp(1) entries it is 1 / (3 + (d + 5) / N)",
+            lambda f: _close(
+                f(_diagonals(), 20), random_covariance.exponential_alpha(4, 20), tolerance=3e-3
+            ),
+            "does Gamma_ii contain the trace of the same sample, divided by N?",
+        ),
+    ],
+    "07-critical-scale": [
+        Property(
+            "it returns one number above 1",
+            lambda f: _is_number(f(LAM, 20, 40)) and f(LAM, 20, 40) > 1,
+            "at c = 1 the layer beats predicting zero; search above it.",
+        ),
+        Property(
+            "for very long prompts it is the square root of 2",
+            lambda f: _close(f(np.eye(3), 10**6, 10**6), 2**0.5, tolerance=1e-3),
+            "(c^2 - 1)^2 = 1; did you return c or c^2?",
+        ),
+        Property(
+            "scaling the covariance in training and test alike changes nothing",
+            lambda f: _close(f(3.0 * LAM, 20, 40), f(LAM, 20, 40), tolerance=1e-6),
+            "compare with predicting zero on the same, scaled prompts.",
+        ),
+        Property(
+            "at this scale the exact relative risk is 1",
+            lambda f: _close(
+                shifts.covariate_shift_risk(MIXED, f(MIXED, 20, 40) ** 2 * MIXED, 20, 40)
+                / np.trace(f(MIXED, 20, 40) ** 2 * MIXED),
+                1.0,
+                tolerance=1e-6,
+            ),
+            "use the exact risk at these N and M: the limit is only its value for long prompts.",
         ),
     ],
 }

@@ -58,19 +58,33 @@ def _show(name: str) -> int:
 
 
 def _train(name: str) -> int:
-    earlier = None
-    if checkpoint.path_of(get(name).name).exists():
-        earlier = checkpoint.read(checkpoint.path_of(name))[1]
+    earlier = _content(name)
     metadata = train_experiment(name)
     error = metadata["metrics"]["normalised_error"]
     print(f"{name}: normalised error {error:.4f}, {metadata['wall_seconds']:.0f} s")
     if earlier is not None:
-        new = checkpoint.read(checkpoint.path_of(name))[1]["content_sha256"]
-        same = "the same file as before" if new == earlier["content_sha256"] else (
-            "another file than before, seed band {:.4f} to {:.4f}".format(
-                *seed_band(get(name).family)))
-        print(f"{name}: {same}")
+        same = earlier == _content(name)
+        print(f"{name}: {'the same file as before' if same else 'another file than before'}")
+        if not same:
+            print(f"{name}: {_band_in_words(get(name).family)}")
     return 0
+
+
+def _content(name: str) -> str | None:
+    """Return the hash of the checkpoint on disk, None if it is missing or damaged."""
+    path = checkpoint.path_of(name)
+    try:
+        return checkpoint.read(path)[1]["content_sha256"]
+    except ValueError:
+        return None
+
+
+def _band_in_words(family: str) -> str:
+    try:
+        low, high = seed_band(family)
+    except ValueError:
+        return "no seed band, since fewer than two seeds are on record"
+    return f"seed band {low:.4f} to {high:.4f}"
 
 
 def _verify(name: str) -> int:

@@ -46,7 +46,9 @@ def content_sha256(tensors: dict[str, torch.Tensor], metadata: dict) -> str:
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(name.encode())
-        digest.update(tensors[name].detach().contiguous().numpy().tobytes())
+        # as bytes, since NumPy lacks some of torch's number types
+        flat = tensors[name].detach().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().tobytes())
     fixed = {key: value for key, value in metadata.items() if key not in CHANGING}
     digest.update(json.dumps(fixed, sort_keys=True).encode())
     return digest.hexdigest()
@@ -83,7 +85,7 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
     if METADATA_KEY not in header:
         raise ValueError(f"checkpoint {path} is foreign: expected metadata {METADATA_KEY!r}, "
                          f"got {sorted(header)}")
-    metadata = json.loads(header[METADATA_KEY])
+    metadata = _parsed(path, header[METADATA_KEY])
     if metadata.get("content_sha256") != content_sha256(tensors, metadata):
         raise ValueError(f"checkpoint {path} is damaged: its content does not match its hash")
     return tensors, metadata
@@ -102,12 +104,25 @@ def load(name: str, path: Path | None = None) -> tuple[InContextTransformer, dic
     tensors, metadata = read(path)
     _check_belongs(path, metadata, experiment)
     model = experiment.build_model()
-    expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    got = {key: tuple(value.shape) for key, value in tensors.items()}
+    expected, got = _layout(model.state_dict()), _layout(tensors)
     if got != expected:
         raise ValueError(f"checkpoint {path} holds tensors {got}, expected {expected}")
     model.load_state_dict(tensors)
     return model.eval(), metadata
+
+
+def _parsed(path: Path, text: str) -> dict:
+    try:
+        metadata = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"checkpoint {path} is damaged: its metadata is no JSON") from error
+    if not isinstance(metadata, dict):
+        raise ValueError(f"checkpoint {path} is damaged: its metadata must be a JSON object")
+    return metadata
+
+
+def _layout(tensors: dict[str, torch.Tensor]) -> dict[str, tuple]:
+    return {name: (tuple(value.shape), str(value.dtype)) for name, value in tensors.items()}
 
 
 def _check_belongs(path: Path, metadata: dict, experiment: Experiment) -> None:

@@ -15,7 +15,6 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from icl_lib._checks import positive_int
 from icl_lib.models.transformer import InContextTransformer, TransformerConfig
 from icl_lib.tasks.inputs import GaussianInputs, RandomDiagonalInputs
 from icl_lib.tasks.randomness import generators
@@ -124,11 +123,3 @@ def get(name: str) -> Experiment:
     if name not in EXPERIMENTS:
         raise ValueError(f"name must be one of {sorted(EXPERIMENTS)}, got {name!r}")
     return EXPERIMENTS[name]
-
-
-def seeds(family: str, count: int = 3) -> list[str]:
-    """Return the names of the first ``count`` seeds of a family, such as "gpt-d5-fixed-n18"."""
-    names = [f"{family}-s{seed}" for seed in range(positive_int("count", count))]
-    for name in names:
-        get(name)
-    return names

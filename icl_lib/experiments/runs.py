@@ -100,6 +100,24 @@ def record() -> dict[str, dict]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
+def completed(family: str) -> list[str]:
+    """Return the names of all recorded, completed seeds of a family such as "gpt-d5-fixed-n18".
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    names = [
+        name
+        for name, entry in record().items()
+        if name.rsplit("-s", 1)[0] == family and entry["status"] == "completed"
+    ]
+    if not names:
+        raise ValueError(f"family must have a completed run in {RECORD}, got {family!r}")
+    return names
+
+
 def seed_band(family: str) -> tuple[float, float]:
     """Return the band in which the normalised error of another seed or device should lie.
 
@@ -110,11 +128,7 @@ def seed_band(family: str) -> tuple[float, float]:
     ValueError
         If fewer than two seeds of the family are on record.
     """
-    logs = [
-        math.log(entry["normalised_error"])
-        for name, entry in record().items()
-        if name.rsplit("-s", 1)[0] == family and entry["status"] == "completed"
-    ]
+    logs = [math.log(record()[name]["normalised_error"]) for name in completed(family)]
     if len(logs) < 2:
         raise ValueError(f"family {family!r} must have two recorded seeds, got {len(logs)}")
     mean = sum(logs) / len(logs)

@@ -60,9 +60,9 @@ def predict_query(
 ) -> Tensor:
     """Return the same prediction (...) without building E.
 
-    Source: Zhang et al. 2024, eq. (3.6). With z = U11 x_q and c = u21 . x_q the score of example
-    i is s_i = x_i . z + y_i c, and the prediction is the mean of s_i (u12 . x_i + u y_i) plus the
-    query's own contribution (u12 . x_q)(x_q . z) / n.
+    Source: Zhang et al. 2024, eq. (3.6). With z = U11 x_q, c = u21 . x_q and the value
+    v_i = u12 . x_i + u y_i of example i, the prediction is the mean of v_i (x_i . z + y_i c) plus
+    the query's own contribution (u12 . x_q)(x_q . z) / n.
 
     Parameters
     ----------
@@ -71,10 +71,12 @@ def predict_query(
     """
     check_prompt(xs, ys, x_query)
     z = x_query @ u11.transpose(-1, -2)  # (..., d)
-    scores = (xs @ z.unsqueeze(-1)).squeeze(-1) + ys * (x_query @ u21).unsqueeze(-1)  # (..., n)
     values = xs @ u12 + u * ys  # (..., n)
+    # Summing v_i x_i before the product with z spares training a pass over the prompt.
+    moment = (values.unsqueeze(-2) @ xs).squeeze(-2)  # (..., d)
+    labels = (x_query @ u21) * (values * ys).sum(-1)
     own = (x_query @ u12) * (x_query * z).sum(-1)
-    return ((scores * values).sum(-1) + own) / xs.shape[-2]
+    return ((moment * z).sum(-1) + labels + own) / xs.shape[-2]
 
 
 def paper_initialisation(d: int, sigma: float, theta: Tensor) -> tuple[Tensor, Tensor]:

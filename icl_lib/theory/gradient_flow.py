@@ -191,7 +191,7 @@ def logistic_s(t, d, n_train, sigma):
     0.01
     """
     limit, ratio = _logistic(d, n_train, sigma)
-    return limit / (1 + ratio * np.exp(-2 * math.sqrt(d) * np.asarray(t, dtype=float)))
+    return limit / (1 + ratio * np.exp(-2 * math.sqrt(d) * _checks.finite_array("t", t)))
 
 
 def logistic_half_time(d, n_train, sigma) -> float:

@@ -49,6 +49,7 @@ def covariate_shift_risk(
     >>> round(covariate_shift_risk(example, 4 * example, 20, 40), 2)
     95.58
     """
+    train_covariance = _checks.covariance_matrix("train_covariance", train_covariance)
     test_covariance = _checks.covariance_matrix("test_covariance", test_covariance)
     preconditioner = optimum.optimal_preconditioner(train_covariance, n_train)
     _checks.same_dim("train_covariance", preconditioner, "test_covariance", test_covariance)

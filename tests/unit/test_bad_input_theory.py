@@ -218,7 +218,12 @@ FUNCTIONS = [
     (
         landscape.population_loss,
         ALL_BLOCKS,
-        {**TRAINED, "u11": [np.eye(3), ONES], "u12": [np.ones(3)], "u21": [np.ones(3), EYE]},
+        {
+            **TRAINED,
+            "u11": [np.eye(3), ONES],
+            "u12": [np.ones(3)],
+            "u21": [np.ones(3), np.ones((2, 3))],
+        },
     ),
     (solvers.least_squares, PROMPT, BAD_PROMPT),
     (solvers.ridge, {**PROMPT, "ridge": 0.1}, {**BAD_PROMPT, "ridge": BAD_NONNEGATIVE}),

@@ -68,6 +68,17 @@ class TestGaussian:
         _, query = draw(law)
         assert_mean(outer(query, query), LAM)
 
+    @pytest.mark.parametrize("dtype", [torch.float32, F64])
+    @pytest.mark.parametrize("diagonal", [[1.0] * 5, [2.0, 1.0, 0.5, 0.25, 0.1], [3.0]])
+    def test_a_diagonal_covariance_scales_bit_for_bit(self, diagonal, dtype):
+        """The shortcut gives the numbers of the matrix product, in the same memory layout."""
+        law = laws.GaussianInputs(np.diag(diagonal))
+        got = law.sample(50, 7, generators(3).data, dtype)
+        z = torch.randn(50, 8, len(diagonal), generator=generators(3).data, dtype=dtype)
+        root = torch.as_tensor(laws._root(np.diag(diagonal)), dtype=dtype)
+        for value, product in zip(got, (z[:, :7] @ root, z[:, 7] @ root), strict=True):
+            assert torch.equal(value, product) and value.stride() == product.stride()
+
     def test_singular_query_covariance(self):
         direction = np.array([1.0, 2.0, -1.0])
         _, query = draw(laws.GaussianInputs(LAM, np.outer(direction, direction)), batch=50)

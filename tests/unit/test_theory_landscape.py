@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.optimize import minimize
-from theory_oracles import EXAMPLE, EXAMPLE_N, exact_risk, random_covariance, z_score
+from theory_oracles import (
+    EXAMPLE,
+    EXAMPLE_N,
+    exact_risk,
+    random_covariance,
+    sample_covariance_moments,
+    z_score,
+)
 
 from icl_lib.theory.landscape import population_loss
 
@@ -85,6 +92,32 @@ def test_population_loss_in_one_dimension(seed, n):
                 total += ca * cb * h[ha + hb] * _even_normal(wa + wb) * x[xa + xb]
     value = population_loss(np.array([[v]]), np.array([p]), np.array([r]), u, np.array([[lam]]), n)
     assert_allclose(float(value), total / 2, rtol=1e-10)
+
+
+@PROPERTY
+@given(seed=SEEDS, d=st.integers(1, 3), n=LENGTHS)
+def test_population_loss_by_quadrature(seed, d, n):
+    """All parameters, exactly: x and w by Gauss-Hermite nodes, Lambda-hat by its two moments.
+
+    For fixed x and w the error of eq. (3.6) is a number plus <B, Lambda-hat>.
+    """
+    rng = np.random.default_rng(seed)
+    covariance = random_covariance(rng, d)
+    u11, u12, u21, u = _parameters(rng, d)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(4)  # exact up to degree 7
+    grid = np.stack(np.meshgrid(*[nodes] * (2 * d)), -1).reshape(-1, 2 * d)
+    mass = np.stack(np.meshgrid(*[weights / weights.sum()] * (2 * d)), -1)
+    mass = mass.reshape(-1, 2 * d).prod(1)
+    x, w = grid[:, :d] @ np.linalg.cholesky(covariance).T, grid[:, d:]
+    image, along = x @ u11.T, x @ u21
+    left = u12 + u * w
+    b = left[:, :, None] * (image + along[:, None] * w)[:, None, :]
+    own = (x @ u12) * (x * image).sum(1) / n - (w * x).sum(1)
+    mean = np.einsum("nab,ab->n", b, covariance)
+    second = sample_covariance_moments(covariance, n)
+    square = np.einsum("nab,abcd,ncd->n", b, second, b, optimize=True)
+    expected = mass @ (own**2 + 2 * own * mean + square) / 2
+    assert_allclose(float(population_loss(u11, u12, u21, u, covariance, n)), expected, rtol=1e-9)
 
 
 @PROPERTY

@@ -168,6 +168,12 @@ def test_sufficient_length_reaches_the_error(seed, d, n, epsilon):
     assert optimum.risk(covariance, n, m).total <= eta + epsilon
 
 
+def test_sufficient_length_is_not_one_too_long():
+    """Corollary 4.3: where (d+1) tr(Lambda) / epsilon is an integer, that integer suffices."""
+    assert optimum.sufficient_length(np.eye(5), 0.5) == 60
+    assert optimum.sufficient_length(np.eye(5), 0.7) == 43
+
+
 @pytest.mark.parametrize(("d", "n", "scale"), [(1, 1, 1.0), (3, 10, 2.0), (5, 40, 0.5)])
 def test_irreducible_error_for_isotropic_inputs(d, n, scale):
     """Corollary 4.3: eta = (1 + 2d + d^2 kappa) tr(Lambda) / N^2; kappa = 1 gives (d+1)^2."""

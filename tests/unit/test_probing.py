@@ -1,0 +1,127 @@
+"""Linear probes against scikit-learn, in the min-norm case, and held-out against in-sample."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.metrics import r2_score
+
+from icl_lib.probing import Probe, fit_probe, unexplained_variance
+
+
+def data(n=40, p=5, k=3, seed=0, noise=0.5):
+    rng = np.random.default_rng(seed)
+    features = rng.standard_normal((n, p)) + 2.0
+    weights = rng.standard_normal((p, k))
+    return features, features @ weights - 1.0 + noise * rng.standard_normal((n, k))
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    n=st.integers(2, 12), p=st.integers(1, 6), k=st.integers(1, 3), ridge=st.floats(1e-3, 100),
+    seed=st.integers(0, 99),
+)
+def test_equals_sklearn_ridge(n, p, k, ridge, seed):
+    features, targets = data(n, p, k, seed)
+    probe = fit_probe(features, targets, ridge=ridge)
+    oracle = Ridge(alpha=ridge, solver="svd").fit(features, targets)
+    assert probe.weights == pytest.approx(oracle.coef_.reshape(k, p).T, abs=1e-8)
+    assert probe.intercept == pytest.approx(oracle.intercept_, abs=1e-7)
+    new = data(7, p, k, seed + 1)[0]
+    assert probe.predict(new) == pytest.approx(oracle.predict(new).reshape(7, k), abs=1e-7)
+
+
+@pytest.mark.parametrize("shape", [(40, 5, 3), (6, 5, 1)])
+def test_equals_sklearn_least_squares(shape):
+    features, targets = data(*shape)
+    probe, oracle = fit_probe(features, targets), LinearRegression().fit(features, targets)
+    assert probe.weights == pytest.approx(oracle.coef_.T, abs=1e-10)
+    assert probe.intercept == pytest.approx(oracle.intercept_, abs=1e-10)
+
+
+def test_minimum_norm_with_more_features_than_rows():
+    features, targets = data(n=6, p=20)
+    probe = fit_probe(features, targets)
+    centred = features - features.mean(0)
+    expected = np.linalg.pinv(centred) @ (targets - targets.mean(0))
+    assert probe.weights == pytest.approx(expected, abs=1e-10)
+    assert probe.predict(features) == pytest.approx(targets, abs=1e-10)
+    # adding anything from the null space fits as well and is longer
+    null = np.linalg.svd(centred)[2][-1]
+    longer = probe.weights + np.outer(null, np.ones(3))
+    assert centred @ longer == pytest.approx(centred @ probe.weights, abs=1e-10)
+    assert np.linalg.norm(longer) > np.linalg.norm(probe.weights)
+
+
+def test_ridge_tends_to_the_minimum_norm_solution():
+    features, targets = data(n=6, p=20)
+    small = fit_probe(features, targets, ridge=1e-9)
+    assert small.weights == pytest.approx(fit_probe(features, targets).weights, abs=1e-5)
+
+
+def test_a_constant_feature_is_left_to_the_intercept():
+    features, targets = data()
+    probe = fit_probe(np.column_stack([features, np.full(40, 3.0)]), targets)
+    assert probe.weights[-1] == pytest.approx(np.zeros(3), abs=1e-12)
+
+
+class TestUnexplainedVariance:
+    def test_equals_sklearn_on_held_out_rows(self):
+        features, targets = data(60)
+        probe = fit_probe(features[:30], targets[:30])
+        got = unexplained_variance(probe, features[30:], targets[30:])
+        score = r2_score(
+            targets[30:], probe.predict(features[30:]), multioutput="variance_weighted"
+        )
+        assert got == pytest.approx(1 - score, rel=1e-10)
+
+    def test_in_sample_is_lower_than_held_out(self):
+        """More features than rows: perfect in-sample, and no better than nothing held-out."""
+        rng = np.random.default_rng(0)
+        features, targets = rng.standard_normal((60, 40)), rng.standard_normal((60, 2))
+        probe = fit_probe(features[:30], targets[:30])
+        assert unexplained_variance(probe, features[:30], targets[:30]) < 1e-20
+        assert unexplained_variance(probe, features[30:], targets[30:]) > 1.0
+
+    def test_scale(self):
+        features, targets = data(noise=0.0)
+        assert unexplained_variance(fit_probe(features, targets), features, targets) < 1e-20
+        mean_only = Probe(np.zeros((5, 3)), targets.mean(0))
+        assert unexplained_variance(mean_only, features, targets) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("features", "targets", "ridge", "message"),
+    [
+        (np.ones(3), np.ones((3, 1)), 0.0, "features must have 2 axes"),
+        (np.ones((3, 2)), np.ones(3), 0.0, "targets must have 2 axes"),
+        (np.ones((3, 2)), np.ones((4, 1)), 0.0, "targets must have 3 rows, as features, got 4"),
+        (np.full((3, 2), np.nan), np.ones((3, 1)), 0.0, "features must be finite"),
+        (np.ones((3, 2)), np.full((3, 1), np.inf), 0.0, "targets must be finite"),
+        (np.ones((3, 2)), np.ones((3, 1)), -1.0, "ridge must be at least 0"),
+        (np.ones((0, 2)), np.ones((0, 1)), 0.0, "features must have at least one row"),
+    ],
+)
+def test_bad_data(features, targets, ridge, message):
+    with pytest.raises(ValueError, match=message):
+        fit_probe(features, targets, ridge=ridge)
+
+
+def test_bad_features_at_prediction():
+    probe = fit_probe(*data())
+    with pytest.raises(ValueError, match="features must have 2 axes"):
+        probe.predict(np.ones(5))
+    with pytest.raises(ValueError, match="features must have 5 columns, got 4"):
+        probe.predict(np.ones((2, 4)))
+
+
+def test_scores_refuse_targets_that_do_not_fit():
+    features, targets = data()
+    probe = fit_probe(features, targets)
+    with pytest.raises(ValueError, match=r"targets must have shape \(40, 3\), got \(40, 1\)"):
+        unexplained_variance(probe, features, targets[:, :1])
+    with pytest.raises(ValueError, match="targets must vary"):
+        unexplained_variance(probe, features, np.ones((40, 3)))
