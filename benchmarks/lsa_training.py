@@ -8,8 +8,8 @@ of each counts. Seconds are CPU seconds of the one thread: on an idle machine th
 
     query form      icl_lib.models.single_layer.QueryLSA, which never builds the prompt matrix E
     full E          icl_lib.models.single_layer.MergedLSA, eq. (3.3) of Zhang et al. 2024
-    full E, rows    tokens in rows, weights padded with blocks of an identity and zeros and the query
-                    masked out of the keys, written here in the style of Ahn et al. 2023
+    full E, rows    tokens in rows, weights padded with blocks of an identity and zeros, the query
+                    masked out of the keys; written here in the style of Ahn et al. 2023
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SETTINGS = (Setting(5, 20, 2048), Setting(20, 40, 256))
 
 
 class RowLSA(nn.Module):
-    """Full form with tokens in rows: P and Q are (d, d) matrices padded by blocks of eye and zeros."""
+    """Full form with tokens in rows: P and Q are matrices padded by blocks of eye and zeros."""
 
     def __init__(self, d: int, theta: Tensor, sigma: float):
         super().__init__()
@@ -134,8 +134,10 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"torch {torch.__version__}, {torch.get_num_threads()} thread, float32")
     for setting in SETTINGS:
         rates = measure(setting, options.steps, options.rounds)
-        print(f"\nd = {setting.d}, N = {setting.n_train}, batch {setting.batch}; the forms agree "
-              f"to {largest_difference(setting):.0e} relative")
+        print(
+            f"\nd = {setting.d}, N = {setting.n_train}, batch {setting.batch}; the forms agree "
+            f"to {largest_difference(setting):.0e} relative"
+        )
         print(f"{'form':14s} {'steps/s':>8s} {'ms/step':>8s} {'query form is faster by':>24s}")
         for name, rate in rates.items():
             ratio = f"{rates['query form'] / rate:.1f}" if name.startswith("full") else ""

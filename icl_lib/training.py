@@ -110,7 +110,7 @@ def train(
     TrainingError
         If the loss is not finite or stays above twice ``zero_loss``.
     ValueError
-        If the file at ``state_path`` belongs to another configuration, or ``save_every`` is below 1.
+        If ``state_path`` belongs to another configuration, or ``save_every`` is below 1.
     """
     positive_int("save_every", save_every)
     torch.set_num_threads(1)  # two spinning threads next to another process are far slower

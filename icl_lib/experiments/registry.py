@@ -3,7 +3,7 @@
 One family of GPT-style models serves Chapters 1, 7 and 8: trained on prompts with a fixed
 covariance (the identity) or with a random one (diagonal, Exp(1) entries), with N examples.
 Source: Zhang et al. 2024, Section 4.3 and Appendix E, at a scale that one CPU core can train:
-d = 5 instead of 20 with the paper's N/d = 2, 3.5 and 5 (N = 10, 18, 25), 3 layers instead of 12,
+d = 5 instead of 20 with N/d near the paper's 2, 3.5 and 5 (N = 10, 18, 25), 3 layers instead of 12,
 width 64 instead of 256, 5 000 steps instead of 500 000.
 """
 

@@ -247,7 +247,7 @@ class ScaledInputs:
 
 
 def _times(z: Tensor, root: np.ndarray) -> Tensor:
-    """Return z (..., d) times root (d, d); scaling by a diagonal root is faster, bit for bit equal."""
+    """Return z (..., d) times root (d, d); a diagonal root scales: faster, bit for bit equal."""
     diagonal = np.diagonal(root)
     if np.array_equal(root, np.diag(diagonal)):
         return z * torch.as_tensor(diagonal.copy(), dtype=z.dtype)

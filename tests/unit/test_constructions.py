@@ -63,9 +63,7 @@ def test_zhangs_optimum_is_the_preconditioned_step_with_the_digests_numbers():
     p = prompts(EXAMPLE, EXAMPLE_N)
     weights = optimum.optimal_weights(EXAMPLE, EXAMPLE_N)
     zhang = predict(p.xs, p.ys, p.x_query, *(torch.tensor(w) for w in weights))
-    step = predict(
-        p.xs, p.ys, p.x_query, *preconditioned_step(torch.tensor(EXAMPLE_GAMMA_INVERSE))
-    )
+    step = predict(p.xs, p.ys, p.x_query, *preconditioned_step(torch.tensor(EXAMPLE_GAMMA_INVERSE)))
     assert torch.allclose(zhang, step, atol=1e-3)
 
 
@@ -94,8 +92,12 @@ def test_bad_preconditioners(shape):
 
 @pytest.mark.parametrize(
     ("d", "step_size", "message"),
-    [(0, 1.0, "d must be an integer"), (2.0, 1.0, "d must be"), (2, 0.0, "step_size must be above"),
-     (2, float("inf"), "step_size must be a finite")],
+    [
+        (0, 1.0, "d must be an integer"),
+        (2.0, 1.0, "d must be"),
+        (2, 0.0, "step_size must be above"),
+        (2, float("inf"), "step_size must be a finite"),
+    ],
 )
 def test_bad_steps(d, step_size, message):
     with pytest.raises(ValueError, match=message):

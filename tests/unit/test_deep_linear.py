@@ -98,9 +98,7 @@ def test_the_query_does_not_influence_the_examples(move_inputs):
     xs, ys, x_query = prompt()
     deep, other = model(layers=3, move_inputs=move_inputs), prompt(seed=5)[2]
     both = deep(xs, ys, 2.0 * x_query - 3.0 * other)
-    assert torch.allclose(
-        both, 2.0 * deep(xs, ys, x_query) - 3.0 * deep(xs, ys, other), atol=1e-11
-    )
+    assert torch.allclose(both, 2.0 * deep(xs, ys, x_query) - 3.0 * deep(xs, ys, other), atol=1e-11)
 
 
 def test_the_labels_enter_linearly():

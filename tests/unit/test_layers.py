@@ -92,7 +92,9 @@ def test_softmax_survives_large_scores():
 
 def test_causal_mask():
     assert causal_mask(3).tolist() == [
-        [True, False, False], [True, True, False], [True, True, True],
+        [True, False, False],
+        [True, True, False],
+        [True, True, True],
     ]
 
 
@@ -114,7 +116,10 @@ class TestModule:
     def test_state_dict_keys(self):
         """The checkpoints rely on these names."""
         assert set(SoftmaxAttention(4, 2).state_dict()) == {
-            "qkv.weight", "qkv.bias", "out.weight", "out.bias",
+            "qkv.weight",
+            "qkv.bias",
+            "out.weight",
+            "out.bias",
         }
 
     def test_gradcheck(self):

@@ -21,7 +21,10 @@ def data(n=40, p=5, k=3, seed=0, noise=0.5):
 
 @settings(deadline=None, max_examples=25)
 @given(
-    n=st.integers(2, 12), p=st.integers(1, 6), k=st.integers(1, 3), ridge=st.floats(1e-3, 100),
+    n=st.integers(2, 12),
+    p=st.integers(1, 6),
+    k=st.integers(1, 3),
+    ridge=st.floats(1e-3, 100),
     seed=st.integers(0, 99),
 )
 def test_equals_sklearn_ridge(n, p, k, ridge, seed):

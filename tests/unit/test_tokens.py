@@ -10,7 +10,11 @@ from hypothesis import strategies as st
 
 from icl_lib.tasks.tokens import check_prompt, interleave, prompt_matrix
 
-SIZES = {"n": st.integers(1, 6), "d": st.integers(1, 5), "batch": st.lists(st.integers(1, 3), max_size=2)}
+SIZES = {
+    "n": st.integers(1, 6),
+    "d": st.integers(1, 5),
+    "batch": st.lists(st.integers(1, 3), max_size=2),
+}
 
 
 def prompt(batch, n, d, seed=0):
@@ -99,5 +103,5 @@ def test_bad_prompts(xs, ys, x_query, message):
 
 @pytest.mark.parametrize("ys", [(2, 2), (2, 5), (4,), (3, 4)])
 def test_bad_labels_to_interleave(ys):
-    with pytest.raises(ValueError, match=r"ys must have shape \(2, 3\) for xs of shape \(2, 4, 3\)"):
+    with pytest.raises(ValueError, match=r"ys must have shape \(2, 3\) for xs of shape"):
         interleave(torch.zeros(2, 4, 3), torch.zeros(ys))

@@ -33,16 +33,19 @@ def by_hand(net, xs, ys):
             label = torch.zeros(net.config.d, dtype=F64)
             label[0] = ys[i]
             rows.append(label)
-    stream = torch.stack(
-        [net.read_in.weight @ row + net.read_in.bias for row in rows]
-    ) + net.positions.weight[: len(rows)]
+    stream = (
+        torch.stack([net.read_in.weight @ row + net.read_in.bias for row in rows])
+        + net.positions.weight[: len(rows)]
+    )
     for block in net.blocks:
         normed = torch.nn.functional.layer_norm(
             stream, (width,), block.norm_attention.weight, block.norm_attention.bias
         )
         qkv = normed @ block.attention.qkv.weight.T + block.attention.qkv.bias
-        q, k, v = (part.view(-1, heads, width // heads).transpose(0, 1) for part in
-                   qkv.split(width, dim=-1))
+        q, k, v = (
+            part.view(-1, heads, width // heads).transpose(0, 1)
+            for part in qkv.split(width, dim=-1)
+        )
         mixed = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         mixed = mixed.transpose(0, 1).reshape(-1, width)
         stream = stream + mixed @ block.attention.out.weight.T + block.attention.out.bias
@@ -176,13 +179,24 @@ def test_parameter_count():
 def test_state_dict_keys():
     """The checkpoints rely on these names."""
     keys = set(InContextTransformer(SMALL).state_dict())
-    block = ["norm_attention.weight", "norm_attention.bias", "attention.qkv.weight",
-             "attention.qkv.bias", "attention.out.weight", "attention.out.bias",
-             "norm_mlp.weight", "norm_mlp.bias", "mlp.0.weight", "mlp.0.bias", "mlp.2.weight",
-             "mlp.2.bias"]
+    block = [
+        "norm_attention.weight",
+        "norm_attention.bias",
+        "attention.qkv.weight",
+        "attention.qkv.bias",
+        "attention.out.weight",
+        "attention.out.bias",
+        "norm_mlp.weight",
+        "norm_mlp.bias",
+        "mlp.0.weight",
+        "mlp.0.bias",
+        "mlp.2.weight",
+        "mlp.2.bias",
+    ]
     expected = {f"blocks.{i}.{name}" for i in range(2) for name in block}
-    expected |= {f"{name}.{kind}" for name in ("read_in", "norm", "read_out")
-                 for kind in ("weight", "bias")}
+    expected |= {
+        f"{name}.{kind}" for name in ("read_in", "norm", "read_out") for kind in ("weight", "bias")
+    }
     assert keys == expected | {"positions.weight"}
 
 

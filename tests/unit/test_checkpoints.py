@@ -1,0 +1,174 @@
+"""Checkpoints: what is refused, with which message, and what the hash covers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny_experiments import (  # noqa: F401 - fixtures
+    NAME,
+    TINY,
+    finished_checkpoint,
+    rewrite,
+    temporary_workplace,
+)
+
+from icl_lib.experiments import checkpoint, runs
+from icl_lib.experiments.registry import EXPERIMENTS
+from icl_lib.models.transformer import InContextTransformer
+
+pytestmark = pytest.mark.usefixtures("workplace")
+
+
+class TestRefusal:
+    def refused(self, message, path=None):
+        with pytest.raises(ValueError, match=message) as caught:
+            checkpoint.load(NAME, path)
+        assert NAME in str(caught.value)
+
+    def test_missing(self):
+        self.refused(f"does not exist: train it with python -m icl_lib.experiments train {NAME}")
+
+    def test_unknown_experiment(self, path):
+        with pytest.raises(ValueError, match="name must be one of"):
+            checkpoint.load("nobody", path)
+
+    def test_not_a_file(self, path):
+        path.unlink()
+        path.mkdir()
+        self.refused("does not exist")
+
+    @pytest.mark.parametrize("keep", [0, 1, 7, 8, 100, 2000, -1])
+    def test_truncated(self, path, keep):
+        path.write_bytes(path.read_bytes()[:keep])
+        self.refused("is damaged")
+
+    def test_a_changed_byte_anywhere(self, path):
+        """Every other byte of the header, some of the weights; only the wall time is free."""
+        blob = path.read_bytes()
+        good, reference = checkpoint.load(NAME)
+        header = 8 + int.from_bytes(blob[:8], "little")
+        rng = np.random.default_rng(0)
+        places = [(i, (1, 0x0F, 0xFF)[i % 3]) for i in range(0, header, 2)]
+        places += [(int(i), 1) for i in rng.integers(header, len(blob), 100)]
+        loose = 0
+        for place, flip in places:
+            damaged = bytearray(blob)
+            damaged[place] ^= flip
+            path.write_bytes(bytes(damaged))
+            try:
+                model, metadata = checkpoint.load(NAME)
+            except ValueError as error:
+                assert NAME in str(error), (place, flip)
+                continue
+            loose += 1
+            free = {"wall_seconds": 0, "content_sha256": 0}
+            assert {**metadata, **free} == {**reference, **free}, (place, flip)
+            for key, value in good.state_dict().items():
+                assert torch.equal(model.state_dict()[key], value), (place, flip)
+        assert loose < 30
+
+    def test_text_file(self, path):
+        path.write_text("not a checkpoint at all", encoding="utf-8")
+        self.refused("is damaged, expected safetensors")
+
+    @pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
+    def test_foreign(self, path, metadata):
+        save_file({"weight": torch.ones(2)}, path, metadata)
+        self.refused("is foreign: expected metadata 'icl_lib', got")
+
+    @pytest.mark.parametrize("text", ["{", "3", "null", "[]", "{}"])
+    def test_foreign_metadata(self, path, text):
+        save_file(load_file(path), path, {"icl_lib": text})
+        self.refused("is damaged")
+
+    def test_foreign_tensor_type(self, path):
+        save_file({"weight": torch.ones(2, dtype=torch.bfloat16)}, path, {"icl_lib": "{}"})
+        self.refused("is damaged")
+
+    def test_changed_metadata(self, path):
+        tensors, metadata = checkpoint.read(path)
+        metadata["metrics"]["normalised_error"] = 0.001
+        save_file(tensors, path, {"icl_lib": json.dumps(metadata)})
+        self.refused("is damaged: its content does not match its hash")
+
+    def test_another_run(self, path):
+        runs.train_experiment("tiny-fixed-n3-s1", progress=False)
+        with pytest.raises(ValueError, match="belongs to the configuration .*expected"):
+            checkpoint.load(NAME, checkpoint.path_of("tiny-fixed-n3-s1"))
+
+    def test_another_configuration(self, path, monkeypatch):
+        monkeypatch.setitem(EXPERIMENTS, NAME, replace(TINY, batch=5))
+        self.refused("belongs to the configuration .*'batch': 4.*expected .*'batch': 5")
+
+    def test_no_configuration(self, path):
+        rewrite(path, configuration=None)
+        self.refused("belongs to the configuration None")
+
+    def test_wrong_shapes(self, path):
+        tensors = load_file(path)
+        tensors["read_out.weight"] = tensors["read_out.weight"].reshape(-1, 1).contiguous()
+        rewrite(path, tensors)
+        self.refused("holds tensors .*expected")
+
+    @pytest.mark.parametrize("change", ["missing", "additional", "type"])
+    def test_wrong_tensors(self, path, change):
+        tensors = load_file(path)
+        if change == "missing":
+            del tensors["norm.weight"]
+        elif change == "additional":
+            tensors["more"] = torch.ones(1)
+        else:
+            tensors["norm.weight"] = tensors["norm.weight"].view(torch.int32)
+        rewrite(path, tensors)
+        self.refused("holds tensors .*expected")
+
+    def test_a_rewritten_file_that_is_right(self, path):
+        rewrite(path, wall_seconds=1e6)
+        assert checkpoint.load(NAME)[1]["wall_seconds"] == 1e6
+
+    def test_nothing_is_half_written(self, path, monkeypatch):
+        blob = path.read_bytes()
+
+        def full_disk(source, target):
+            raise OSError("no space left on device")
+
+        monkeypatch.setattr(checkpoint.os, "replace", full_disk)
+        with pytest.raises(OSError, match="no space"):
+            checkpoint.write(path, TINY.build_model(), {})
+        assert path.read_bytes() == blob
+
+
+class TestHash:
+    TENSORS = {"a": torch.tensor([1.0, 2.0]), "b": torch.ones(2, 2)}
+    METADATA = {"name": "x", "wall_seconds": 3.0}
+
+    def test_what_it_covers(self):
+        base = checkpoint.content_sha256(self.TENSORS, self.METADATA)
+        swapped = dict(reversed(self.TENSORS.items()))
+        assert checkpoint.content_sha256(swapped, self.METADATA) == base
+        free = {"wall_seconds": 4.0, "name": "x", "content_sha256": "z"}
+        assert checkpoint.content_sha256(self.TENSORS, free) == base
+        for tensors, metadata in [
+            ({**self.TENSORS, "a": torch.tensor([1.0, 2.0000002])}, self.METADATA),
+            ({"a": self.TENSORS["a"], "c": self.TENSORS["b"]}, self.METADATA),
+            (self.TENSORS, {"name": "y"}),
+            (self.TENSORS, {**self.METADATA, "more": 1}),
+        ]:
+            assert checkpoint.content_sha256(tensors, metadata) != base
+
+
+def test_the_shipped_checkpoints_load_and_match_the_record(monkeypatch):
+    """Every file of the repository: intact, of its experiment, and with its entry on record."""
+    monkeypatch.delenv("ICL_CHECKPOINTS")
+    record = runs.record()
+    for file in sorted(checkpoint.folder().glob("*.safetensors")):
+        model, metadata = checkpoint.load(file.stem)
+        assert isinstance(model, InContextTransformer)
+        assert record[file.stem]["normalised_error"] == metadata["metrics"]["normalised_error"]
+        assert metadata["wall_seconds"] < 45 * 60
+        assert file.stat().st_size < 3e6

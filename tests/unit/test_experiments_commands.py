@@ -1,0 +1,176 @@
+"""Verification, the seed band, the folders and the command line of the named runs."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tiny_experiments import (  # noqa: F401 - fixtures
+    NAME,
+    TINY,
+    finished_checkpoint,
+    metadata_of,
+    rewrite,
+    temporary_workplace,
+)
+
+from icl_lib.experiments import checkpoint, runs
+from icl_lib.experiments.__main__ import main
+from icl_lib.experiments.registry import EXPERIMENTS
+
+pytestmark = pytest.mark.usefixtures("workplace")
+
+
+class TestVerify:
+    def test_good(self, path):
+        result = runs.verify(NAME)
+        assert result.ok and result.name == NAME and result.recorded == result.measured
+
+    def test_recorded_value_that_is_wrong(self, path):
+        metrics = metadata_of(path)["metrics"]
+        rewrite(path, metrics={**metrics, "normalised_error": 1.01 * metrics["normalised_error"]})
+        assert not runs.verify(NAME).ok
+
+    @pytest.mark.parametrize(
+        ("measured", "ok"), [(1.0009, True), (1.0011, False), (math.nan, False)]
+    )
+    def test_tolerance(self, measured, ok):
+        assert runs.Verification("x", 1.0, measured).ok is ok
+
+    def test_missing(self):
+        with pytest.raises(ValueError, match="does not exist"):
+            runs.verify(NAME)
+
+
+class TestSeedBand:
+    def write_record(self, *errors, **more):
+        entries = {
+            f"tiny-s{i}": {"status": "completed", "normalised_error": error}
+            for i, error in enumerate(errors)
+        }
+        checkpoint.folder().mkdir(parents=True)
+        (checkpoint.folder() / "record.json").write_text(json.dumps(entries | more))
+
+    def test_three_seeds(self):
+        """Geometric mean times exp(+-3 s), s the sample deviation of the logarithms."""
+        failed = {"tiny-s9": {"status": "failed", "reason": "loss"}}
+        other = {"tiny-n2-s0": {"status": "completed", "normalised_error": 9.0}}
+        self.write_record(0.1, 0.2, 0.4, **failed, **other)
+        low, high = runs.seed_band("tiny")
+        assert low == pytest.approx(0.2 / 2**3) and high == pytest.approx(0.2 * 2**3)
+
+    def test_one_seed_is_no_band(self):
+        self.write_record(0.1)
+        with pytest.raises(ValueError, match="family 'tiny' must have two recorded seeds, got 1"):
+            runs.seed_band("tiny")
+
+    def test_completed_runs(self):
+        failed = {"tiny-s9": {"status": "failed", "reason": "loss"}}
+        self.write_record(0.1, 0.2, **failed)
+        assert runs.completed("tiny") == ["tiny-s0", "tiny-s1"]
+        for function in (runs.completed, runs.seed_band):
+            with pytest.raises(ValueError, match="family must have a completed run .*'nobody'"):
+                function("nobody")
+
+
+class TestFolders:
+    def test_defaults(self, monkeypatch, tmp_path):
+        for name in ("ICL_CHECKPOINTS", "ICL_STATE"):
+            monkeypatch.delenv(name)
+        assert checkpoint.folder() == Path(__file__).resolve().parents[2] / "checkpoints"
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        assert runs.state_folder() == tmp_path / "icl_lib"
+        monkeypatch.delenv("XDG_CACHE_HOME")
+        assert runs.state_folder() == Path.home() / ".cache" / "icl_lib"
+        assert checkpoint.folder() not in runs.state_folder().parents
+
+    def test_settings(self, workplace):
+        assert checkpoint.path_of(NAME) == workplace / "checkpoints" / f"{NAME}.safetensors"
+        assert runs.state_folder() == workplace / "state"
+
+    def test_no_record_yet(self):
+        assert runs.record() == {}
+
+
+class TestCommandLine:
+    def test_list(self, path, capsys):
+        assert main(["list"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) == len(EXPERIMENTS)
+        tiny = [line for line in lines if line.startswith("tiny")]
+        assert "completed" in tiny[0] and "normalised error" in tiny[0]
+        assert "not trained" in tiny[1]
+
+    def test_show(self, capsys):
+        assert main(["show", NAME]) == 0
+        shown = json.loads(capsys.readouterr().out)
+        assert list(shown) == ["configuration"] and shown["configuration"]["n_train"] == 3
+        runs.train_experiment(NAME, progress=False)
+        assert main(["show", NAME]) == 0
+        assert json.loads(capsys.readouterr().out)["metrics"]["normalised_error"] > 0
+
+    def test_train_twice(self, capsys):
+        assert main(["train", NAME]) == 0
+        out = capsys.readouterr().out
+        assert re.fullmatch(rf"{NAME}: normalised error \d\.\d{{4}}, \d+ s\n", out)
+        assert main(["train", NAME]) == 0
+        assert f"{NAME}: the same file as before" in capsys.readouterr().out
+
+    def test_train_on_another_device(self, path, capsys):
+        """Other versions mean another file; the band is printed if it is known."""
+        rewrite(path, versions={"device": "elsewhere"})
+        assert main(["train", NAME]) == 0
+        out = capsys.readouterr().out
+        assert "another file than before" in out and "no seed band, since fewer than two" in out
+        runs.train_experiment("tiny-fixed-n3-s1", progress=False)
+        rewrite(path, versions={"device": "elsewhere"})
+        assert main(["train", NAME]) == 0
+        low, high = runs.seed_band("tiny-fixed-n3")
+        assert f"seed band {low:.4f} to {high:.4f}" in capsys.readouterr().out
+
+    def test_train_replaces_a_damaged_file(self, path, capsys):
+        path.write_bytes(b"damaged")
+        assert main(["train", NAME]) == 0
+        assert runs.verify(NAME).ok
+
+    def test_verify(self, path, capsys):
+        assert main(["verify", NAME]) == 0
+        assert capsys.readouterr().out.startswith(f"OK   {NAME}: recorded ")
+        rewrite(path, metrics={"normalised_error": 0.5})
+        assert main(["verify", NAME]) == 1
+        assert capsys.readouterr().out.startswith(f"FAIL {NAME}: recorded 0.500000, measured ")
+
+    def test_one_bad_name_does_not_stop_the_others(self, path, capsys):
+        assert main(["verify", "nobody", NAME, "tiny-fixed-n3-s1"]) == 1
+        captured = capsys.readouterr()
+        assert captured.out.startswith(f"OK   {NAME}")
+        assert "nobody: name must be one of" in captured.err
+        assert "tiny-fixed-n3-s1: checkpoint" in captured.err
+
+    @pytest.mark.parametrize("command", ["show", "train", "verify"])
+    def test_unknown_names(self, command, capsys):
+        assert main([command, "nobody"]) == 1
+        assert "name must be one of" in capsys.readouterr().err
+
+    def test_all(self, path, monkeypatch, capsys):
+        for name in [name for name in EXPERIMENTS if name != NAME]:
+            monkeypatch.delitem(EXPERIMENTS, name)
+        assert main(["verify", "all"]) == 0
+        assert NAME in capsys.readouterr().out
+
+    def test_divergence(self, monkeypatch, capsys):
+        wild = replace(TINY, training=replace(TINY.training, lr=1e30))
+        monkeypatch.setitem(EXPERIMENTS, NAME, wild)
+        assert main(["train", NAME]) == 1
+        assert f"{NAME}: the loss" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("arguments", [[], ["dance"], ["train"]])
+    def test_usage(self, arguments, capsys):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 2
+        assert "usage: python -m icl_lib.experiments" in capsys.readouterr().err

@@ -1,0 +1,56 @@
+"""The hidden last cell of a chapter: what the notebook has cost."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from icl_lib import claims
+from icl_lib.claims import RUN_MIME
+
+
+class TestRunReport:
+    def test_report(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("ICL_RUN_LOG", str(tmp_path / "log"))
+        line = claims.run_report("03")
+        bundle = line._repr_mimebundle_()
+        payload = bundle[RUN_MIME]
+        assert json.loads((tmp_path / "log" / "03.json").read_text(encoding="utf-8")) == payload
+        assert payload["chapter"] == "03"
+        assert payload["wall_seconds"] > 0
+        assert payload["cpu_seconds"] == pytest.approx(sum(os.times()[:2]), abs=2.0)
+        assert 20 < payload["peak_mb"] < 20_000
+        assert f"{payload['cpu_seconds']} s" in bundle["text/markdown"]
+
+    def test_no_file_without_the_setting(self, tmp_path, monkeypatch):
+        monkeypatch.delenv("ICL_RUN_LOG", raising=False)
+        monkeypatch.chdir(tmp_path)
+        claims.run_report("03")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_peak_grows_with_memory(self):
+        process = claims.psutil.Process()
+        before = claims._peak_bytes(process)
+        assert before >= 0.9 * process.memory_info().rss
+        block = bytearray(2 * before)  # beyond any earlier peak
+        block[::4096] = b"x" * len(block[::4096])
+        assert claims._peak_bytes(process) > 1.5 * before
+
+    def test_other_systems(self, monkeypatch):
+        process = SimpleNamespace(memory_info=lambda: SimpleNamespace(peak_wset=123))
+        linux = claims._peak_bytes(process)
+        monkeypatch.setattr(claims.os, "uname", lambda: SimpleNamespace(sysname="Darwin"))
+        assert claims._peak_bytes(process) == pytest.approx(linux / 1024, rel=0.05)
+        real = builtins.__import__
+
+        def without_resource(name, *rest):
+            if name == "resource":
+                raise ImportError(name)
+            return real(name, *rest)
+
+        monkeypatch.setattr(builtins, "__import__", without_resource)
+        assert claims._peak_bytes(process) == 123
