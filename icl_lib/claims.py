@@ -69,10 +69,18 @@ def claim(
     text = describe(spec, measured, se)
     line = f"**{'Checked' if good else 'DIFFERS'}.** {text}"
     payload = {
-        "id": name, "chapter": spec["chapter"], "statement": spec["statement"],
-        "source": spec["source"], "expected": spec["expected"], "measured": measured,
-        "se": se, "tolerance": spec["tolerance"],
-        "mode": spec["mode"], "verdict": spec["verdict"], "holds": good, "line": text,
+        "id": name,
+        "chapter": spec["chapter"],
+        "statement": spec["statement"],
+        "source": spec["source"],
+        "expected": spec["expected"],
+        "measured": measured,
+        "se": se,
+        "tolerance": spec["tolerance"],
+        "mode": spec["mode"],
+        "verdict": spec["verdict"],
+        "holds": good,
+        "line": text,
     }
     if not good and os.environ.get("ICL_CLAIMS") == "strict":
         raise AssertionError(f"claim {name} does not hold: {text}")

@@ -155,8 +155,8 @@ def find_browser(
     environment: dict[str, str] | os._Environ = os.environ,
     which: Callable[[str], str | None] = shutil.which,
 ) -> str | None:
-    """The browser that the page tests drive: $ICL_BROWSER or $CHROMIUM, else one of the usual."""
-    named = environment.get("ICL_BROWSER") or environment.get("CHROMIUM")
+    """The browser that the page tests drive: $CHROMIUM, else one of the usual."""
+    named = environment.get("CHROMIUM")
     names = (named,) if named else BROWSERS
     return next((path for path in map(which, names) if path), None)
 
@@ -165,7 +165,7 @@ def check_browser(find: Callable[[], str | None] = find_browser) -> Check:
     """Chromium is there; without it `make test` skips the tests of the built pages."""
     path = find()
     if path is None:
-        advice = "run `make browser` (apt, as root) or set ICL_BROWSER; only the page tests need it"
+        advice = "run `make browser` (apt, as root) or set CHROMIUM; only the page tests need it"
         return Check("browser", "WARN", "no Chromium found", advice)
     return Check("browser", "OK", path)
 

@@ -1,4 +1,4 @@
-"""One look for every figure: colour-blind-safe, legible in dark mode, functions that return axes."""
+"""One look for every figure: colour-blind-safe and legible in dark mode; functions return axes."""
 
 from __future__ import annotations
 
@@ -79,8 +79,13 @@ def reference_line(ax: Axes, y: float, text: str, *, right: bool = True) -> Axes
     """Draw a thin horizontal line at ``y`` with its name written on it."""
     ax.axhline(y, color=COLOURS["grey"], linewidth=1.0, linestyle=(0, (4, 2)))
     ax.annotate(
-        text, xy=(0.99 if right else 0.01, y), xycoords=("axes fraction", "data"),
-        ha="right" if right else "left", va="bottom", fontsize=9, color="#505050",
+        text,
+        xy=(0.99 if right else 0.01, y),
+        xycoords=("axes fraction", "data"),
+        ha="right" if right else "left",
+        va="bottom",
+        fontsize=9,
+        color="#505050",
     )
     return ax
 

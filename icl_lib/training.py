@@ -120,8 +120,12 @@ def train(
         run = _restore(Path(state_path), model, optimizer, config)
     started = time.perf_counter() - run.log.seconds
     steps = tqdm(
-        range(run.first_step, config.steps), initial=run.first_step, total=config.steps,
-        disable=not progress, desc="training", leave=False,
+        range(run.first_step, config.steps),
+        initial=run.first_step,
+        total=config.steps,
+        disable=not progress,
+        desc="training",
+        leave=False,
     )
     for step in steps:
         loss = _one_step(model, optimizer, loss_at, step, config)
@@ -182,9 +186,13 @@ def _close_window(run: _Run, step: int, config: TrainConfig, zero_loss: float | 
 
 def _save(path: Path, model, optimizer, config: TrainConfig, run: _Run, step: int) -> None:
     state = {
-        "config": asdict(config), "step": step, "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(), "trace": run.log.trace,
-        "seconds": run.log.seconds, "window_sum": run.window_sum,
+        "config": asdict(config),
+        "step": step,
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "trace": run.log.trace,
+        "seconds": run.log.seconds,
+        "window_sum": run.window_sum,
         "high_windows": run.high_windows,
     }
     path.parent.mkdir(parents=True, exist_ok=True)

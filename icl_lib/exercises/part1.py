@@ -79,16 +79,16 @@ EXERCISES: dict[str, list[Property]] = {
         ),
         Property(
             "both matrices have the same Frobenius norm",
-            lambda f: _close(
-                np.linalg.norm(f(ASYMMETRIC)[0]), np.linalg.norm(f(ASYMMETRIC)[1])
-            ),
+            lambda f: _close(np.linalg.norm(f(ASYMMETRIC)[0]), np.linalg.norm(f(ASYMMETRIC)[1])),
             "multiply one by c and divide the other by c; which c makes the norms equal?",
         ),
         Property(
             "all other weights are zero",
-            lambda f: np.count_nonzero(np.round(f(ASYMMETRIC)[0], 12)) == 1
-            and not np.any(f(ASYMMETRIC)[1][-1])
-            and not np.any(f(ASYMMETRIC)[1][:, -1]),
+            lambda f: (
+                np.count_nonzero(np.round(f(ASYMMETRIC)[0], 12)) == 1
+                and not np.any(f(ASYMMETRIC)[1][-1])
+                and not np.any(f(ASYMMETRIC)[1][:, -1])
+            ),
             "weights that the prediction does not see should be zero too.",
         ),
     ],

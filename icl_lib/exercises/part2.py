@@ -9,6 +9,7 @@ from icl_lib.theory import gradient_flow, optimum, random_covariance, shifts
 
 LAM = np.diag([2.0, 1.0, 0.5])
 EIGENVALUES = np.diag(LAM)
+OPTIMAL = np.linalg.inv(optimum.gamma(LAM, 20))
 # A covariance that is not diagonal: a formula that only works elementwise fails on it.
 MIXED = np.array([[2.0, 0.6, 0.1], [0.6, 1.0, 0.3], [0.1, 0.3, 0.5]])
 
@@ -72,8 +73,7 @@ EXERCISES: dict[str, list[Property]] = {
         Property(
             "it is smallest where u times U11 is the inverse of Gamma",
             lambda f: (
-                f(np.linalg.inv(optimum.gamma(LAM, 20)), 1.0, LAM, 20)
-                < min(f(c * np.linalg.inv(optimum.gamma(LAM, 20)), 1.0, LAM, 20) for c in (0.9, 1.1))
+                f(OPTIMAL, 1.0, LAM, 20) < min(f(c * OPTIMAL, 1.0, LAM, 20) for c in (0.9, 1.1))
             ),
             "look at the factor 1/2 in front of the quadratic term, and only there.",
         ),
@@ -108,7 +108,9 @@ EXERCISES: dict[str, list[Property]] = {
                 f(EIGENVALUES, 20, 0.5),
                 optimum.preconditioner_risk(
                     optimum.optimal_preconditioner(LAM, 20, noise_var=0.5),
-                    LAM, 20, noise_var=0.5,
+                    LAM,
+                    20,
+                    noise_var=0.5,
                 ),
             ),
             "a layer trained on noisy prompts shrinks more: the noise belongs into Gamma.",
@@ -155,7 +157,9 @@ EXERCISES: dict[str, list[Property]] = {
         ),
         Property(
             "for a constant covariance it is the entry of Gamma's inverse",
-            lambda f: _close(f(np.full((10, 4), 2.0), 20), 1 / optimum.gamma(2 * np.eye(4), 20)[0, 0]),
+            lambda f: _close(
+                f(np.full((10, 4), 2.0), 20), 1 / optimum.gamma(2 * np.eye(4), 20)[0, 0]
+            ),
             "with all lambda equal the ratio must reduce to 1 / Gamma_ii.",
         ),
         Property(

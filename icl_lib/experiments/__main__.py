@@ -89,8 +89,10 @@ def _band_in_words(family: str) -> str:
 
 def _verify(name: str) -> int:
     result = verify(name)
-    print(f"{'OK  ' if result.ok else 'FAIL'} {name}: recorded {result.recorded:.6f}, "
-          f"measured {result.measured:.6f}")
+    print(
+        f"{'OK  ' if result.ok else 'FAIL'} {name}: recorded {result.recorded:.6f}, "
+        f"measured {result.measured:.6f}"
+    )
     return 0 if result.ok else 1
 
 

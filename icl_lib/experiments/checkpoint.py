@@ -74,8 +74,10 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
         If the file is missing, damaged, not ours, or changed after it was written.
     """
     if not path.is_file():
-        raise ValueError(f"checkpoint {path} does not exist: train it with python -m "
-                         f"icl_lib.experiments train {path.stem}")
+        raise ValueError(
+            f"checkpoint {path} does not exist: train it with python -m "
+            f"icl_lib.experiments train {path.stem}"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -83,8 +85,10 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
     except (SafetensorError, OSError) as error:
         raise ValueError(f"checkpoint {path} is damaged, expected safetensors: {error}") from error
     if METADATA_KEY not in header:
-        raise ValueError(f"checkpoint {path} is foreign: expected metadata {METADATA_KEY!r}, "
-                         f"got {sorted(header)}")
+        raise ValueError(
+            f"checkpoint {path} is foreign: expected metadata {METADATA_KEY!r}, "
+            f"got {sorted(header)}"
+        )
     metadata = _parsed(path, header[METADATA_KEY])
     if metadata.get("content_sha256") != content_sha256(tensors, metadata):
         raise ValueError(f"checkpoint {path} is damaged: its content does not match its hash")

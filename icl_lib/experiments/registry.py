@@ -100,12 +100,24 @@ def _gpt(d: int, inputs: str, n_train: int, seed: int, max_points: int) -> Exper
     return Experiment(f"gpt-d{d}-{inputs}-n{n_train}-s{seed}", inputs, n_train, seed, model)
 
 
+# (d, inputs, N, largest prompt): how many seeds are trained
+FAMILIES = {
+    (5, "fixed", 10, 51): 3,
+    (5, "fixed", 18, 51): 3,
+    (5, "fixed", 25, 51): 3,
+    (5, "random", 10, 51): 3,
+    (5, "random", 18, 51): 3,
+    (5, "random", 25, 51): 2,
+    (8, "fixed", 20, 33): 3,
+}
+
+
 def _all() -> dict[str, Experiment]:
-    runs = []
-    for seed in range(3):
-        for inputs in ("fixed", "random"):
-            runs += [_gpt(5, inputs, n_train, seed, 51) for n_train in (10, 18, 25)]
-        runs.append(_gpt(8, "fixed", 20, seed, 33))
+    runs = [
+        _gpt(d, inputs, n_train, seed, max_points)
+        for (d, inputs, n_train, max_points), count in FAMILIES.items()
+        for seed in range(count)
+    ]
     return {run.name: run for run in runs}
 
 

@@ -55,8 +55,13 @@ def train_experiment(name: str, *, progress: bool = True, save_every: int = 500)
     state = state_folder() / f"{name}.pt"
     try:
         log = train(
-            model, experiment.loss_at, experiment.training, zero_loss=experiment.zero_loss,
-            state_path=state, progress=progress, save_every=save_every,
+            model,
+            experiment.loss_at,
+            experiment.training,
+            zero_loss=experiment.zero_loss,
+            state_path=state,
+            progress=progress,
+            save_every=save_every,
         )
     except TrainingError as error:
         _record(name, {"status": "failed", "reason": str(error)})
@@ -72,10 +77,15 @@ def train_experiment(name: str, *, progress: bool = True, save_every: int = 500)
         "wall_seconds": round(log.seconds, 1),
     }
     checkpoint.write(checkpoint.path_of(name), model, metadata)
-    _record(name, {
-        "status": "completed", **metadata["metrics"],
-        "final_loss": log.final_loss, "wall_seconds": metadata["wall_seconds"],
-    })
+    _record(
+        name,
+        {
+            "status": "completed",
+            **metadata["metrics"],
+            "final_loss": log.final_loss,
+            "wall_seconds": metadata["wall_seconds"],
+        },
+    )
     state.unlink(missing_ok=True)
     return metadata
 

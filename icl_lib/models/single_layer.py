@@ -101,9 +101,7 @@ def paper_initialisation(d: int, sigma: float, theta: Tensor) -> tuple[Tensor, T
         raise ValueError(f"theta must have shape {(d, d)}, got {tuple(theta.shape)}")
     gram = theta @ theta.T
     if abs(float(gram.norm()) - 1.0) > 1e-5:
-        raise ValueError(
-            f"theta theta^T must have Frobenius norm 1, got {float(gram.norm()):.6g}"
-        )
+        raise ValueError(f"theta theta^T must have Frobenius norm 1, got {float(gram.norm()):.6g}")
     w_pv, w_kq = torch.zeros(2, d + 1, d + 1, dtype=theta.dtype)
     w_pv[-1, -1] = sigma
     w_kq[:d, :d] = sigma * gram

@@ -69,9 +69,7 @@ class InContextTransformer(nn.Module):
         self.config = config
         self.read_in = nn.Linear(config.d, config.width)
         self.positions = nn.Embedding(2 * config.max_points - 1, config.width)
-        self.blocks = nn.ModuleList(
-            Block(config.width, config.heads) for _ in range(config.layers)
-        )
+        self.blocks = nn.ModuleList(Block(config.width, config.heads) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
         self.read_out = nn.Linear(config.width, 1)
         self._initialise(generator)
@@ -100,9 +98,7 @@ class InContextTransformer(nn.Module):
             If the shapes do not fit or the prompt is longer than the position table.
         """
         if xs.ndim != 3 or xs.shape[-1] != self.config.d:
-            raise ValueError(
-                f"xs must have shape (B, n, {self.config.d}), got {tuple(xs.shape)}"
-            )
+            raise ValueError(f"xs must have shape (B, n, {self.config.d}), got {tuple(xs.shape)}")
         if xs.shape[1] > self.config.max_points:
             raise ValueError(
                 f"xs must hold at most max_points = {self.config.max_points} inputs, "

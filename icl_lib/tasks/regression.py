@@ -100,9 +100,7 @@ class LinearRegression:
         w_star = self.sample_weights(batch, streams.task, dtype)
         ys = torch.einsum("bnd,bd->bn", xs, w_star)
         y_query = (x_query * w_star).sum(-1)
-        ys, y_query = _add_noise(
-            ys, y_query, self.noise_std, self.noisy_query, streams.noise
-        )
+        ys, y_query = _add_noise(ys, y_query, self.noise_std, self.noisy_query, streams.noise)
         return Prompts(xs, ys, x_query, y_query, w_star)
 
 
@@ -143,9 +141,7 @@ class NonlinearRegression:
                 f"function must map shape (..., d) to (...), got {tuple(ys.shape)} "
                 f"from {tuple(xs.shape)}"
             )
-        ys, y_query = _add_noise(
-            ys, y_query, self.noise_std, self.noisy_query, streams.noise
-        )
+        ys, y_query = _add_noise(ys, y_query, self.noise_std, self.noisy_query, streams.noise)
         return Prompts(xs, ys, x_query, y_query)
 
 

@@ -93,7 +93,7 @@ def _trace(matrix):
 def _check_shapes(u11, u12, u21, covariance) -> None:
     d = len(_checks.covariance_matrix("covariance", covariance))
     for name, value, shape in (("u11", u11, (d, d)), ("u12", u12, (d,)), ("u21", u21, (d,))):
-        if tuple(value.shape[-len(shape):]) != shape:
+        if tuple(value.shape[-len(shape) :]) != shape:
             raise ValueError(
                 f"{name} must have shape (..., {', '.join(map(str, shape))}), "
                 f"got shape {tuple(value.shape)}"

@@ -104,7 +104,7 @@ def address(site):
 def browser(site):
     path = find_browser()
     if path is None:
-        unavailable("no Chromium found: run `make browser`, or set ICL_BROWSER")
+        unavailable("no Chromium found: run `make browser`, or set CHROMIUM")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield chromium

@@ -141,9 +141,8 @@ def test_the_browser_named_by_the_environment_wins():
 
     assert doctor.find_browser({}, which) == "/bin/chromium"
     assert doctor.find_browser({"CHROMIUM": "/opt/c"}, which) == "/opt/c"
-    assert doctor.find_browser({"ICL_BROWSER": "/opt/c", "CHROMIUM": "/absent"}, which) == "/opt/c"
-    assert doctor.find_browser({"ICL_BROWSER": "", "CHROMIUM": ""}, which) == "/bin/chromium"
-    assert doctor.find_browser({"ICL_BROWSER": "/absent"}, which) is None
+    assert doctor.find_browser({"CHROMIUM": ""}, which) == "/bin/chromium"
+    assert doctor.find_browser({"CHROMIUM": "/absent"}, which) is None
     assert doctor.find_browser({}, lambda name: None) is None
 
 

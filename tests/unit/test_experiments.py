@@ -35,7 +35,8 @@ class TestRegistry:
             for n in (10, 18, 25)
             for seed in range(3)
         } | {f"gpt-d8-fixed-n20-s{seed}" for seed in range(3)}
-        assert set(names) == expected and len(names) == 21
+        expected -= {"gpt-d5-random-n25-s2"}  # two seeds of this family are trained
+        assert set(names) == expected and len(names) == 20
 
     @pytest.mark.parametrize("name", [n for n in EXPERIMENTS if n.endswith("s1")])
     def test_entries_say_what_their_name_says(self, name):

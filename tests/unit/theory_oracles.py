@@ -65,9 +65,7 @@ def exact_risk(
 def fixed_task_risk(preconditioner, covariance, w, n_test, noise_var=0.0) -> float:
     """Return the clean-target risk of one fixed task w, by moments (prior = w w^T)."""
     w = np.asarray(w, dtype=float)
-    return exact_risk(
-        preconditioner, covariance, n_test, prior=np.outer(w, w), noise_var=noise_var
-    )
+    return exact_risk(preconditioner, covariance, n_test, prior=np.outer(w, w), noise_var=noise_var)
 
 
 def batched_trace_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
