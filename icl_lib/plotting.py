@@ -29,7 +29,7 @@ def use_style() -> None:
     mpl.rcParams.update(
         {
             "figure.figsize": (6.0, 3.7),
-            "figure.dpi": 110,
+            "figure.dpi": 96,
             "figure.facecolor": "white",
             "savefig.facecolor": "white",
             "figure.constrained_layout.use": True,
