@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -57,10 +57,15 @@ class TrainConfig:
 
 @dataclass
 class TrainLog:
-    """What training leaves behind: ``trace`` holds (step, mean loss since the last entry)."""
+    """What training leaves behind.
+
+    ``trace`` holds (step, mean loss since the last entry), ``snapshots`` (step, weights after that
+    many steps) for the steps that were asked for.
+    """
 
     trace: list[tuple[int, float]] = field(default_factory=list)
     seconds: float = 0.0
+    snapshots: list[tuple[int, dict[str, Tensor]]] = field(default_factory=list)
 
     @property
     def final_loss(self) -> float:
@@ -91,6 +96,7 @@ def train(
     zero_loss: float | None = None,
     state_path: str | Path | None = None,
     save_every: int = 500,
+    snapshot_steps: Iterable[int] = (),
     progress: bool = True,
 ) -> TrainLog:
     """Train ``model`` in place and return its log.
@@ -103,6 +109,7 @@ def train(
     zero_loss : loss of the zero predictor; three windows in a row above twice it stop the run
     state_path : where to keep the state for resumption; removed by nobody but the caller
     save_every : steps between two saves of the state
+    snapshot_steps : after how many steps a copy of the weights is kept; 0 is the start
     progress : whether to show a progress bar
 
     Raises
@@ -118,6 +125,9 @@ def train(
     run = _Run(TrainLog(), first_step=0, window_sum=0.0, high_windows=0)
     if state_path is not None and Path(state_path).exists():
         run = _restore(Path(state_path), model, optimizer, config)
+    wanted = frozenset(snapshot_steps)
+    if run.first_step == 0:
+        _snapshot(run, model, 0, wanted)
     started = time.perf_counter() - run.log.seconds
     steps = tqdm(
         range(run.first_step, config.steps),
@@ -130,6 +140,7 @@ def train(
     for step in steps:
         loss = _one_step(model, optimizer, loss_at, step, config)
         run.window_sum += loss
+        _snapshot(run, model, step + 1, wanted)
         if (step + 1) % config.log_every == 0 or step + 1 == config.steps:
             _close_window(run, step, config, zero_loss)
             steps.set_postfix(loss=f"{run.log.final_loss:.4g}")
@@ -169,6 +180,12 @@ def _one_step(model, optimizer, loss_at, step: int, config: TrainConfig) -> floa
     return value
 
 
+def _snapshot(run: _Run, model: nn.Module, done: int, wanted: frozenset[int]) -> None:
+    if done in wanted:
+        weights = {name: value.clone() for name, value in model.state_dict().items()}
+        run.log.snapshots.append((done, weights))
+
+
 def _close_window(run: _Run, step: int, config: TrainConfig, zero_loss: float | None) -> None:
     since = step + 1 - (run.log.trace[-1][0] if run.log.trace else 0)
     mean = run.window_sum / since
@@ -192,6 +209,7 @@ def _save(path: Path, model, optimizer, config: TrainConfig, run: _Run, step: in
         "optimizer": optimizer.state_dict(),
         "trace": run.log.trace,
         "seconds": run.log.seconds,
+        "snapshots": run.log.snapshots,
         "window_sum": run.window_sum,
         "high_windows": run.high_windows,
     }
@@ -210,5 +228,6 @@ def _restore(path: Path, model, optimizer, config: TrainConfig) -> _Run:
         )
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
-    log = TrainLog([tuple(entry) for entry in state["trace"]], state["seconds"])
+    snapshots = [tuple(entry) for entry in state["snapshots"]]
+    log = TrainLog([tuple(entry) for entry in state["trace"]], state["seconds"], snapshots)
     return _Run(log, state["step"], state["window_sum"], state["high_windows"])

@@ -1,9 +1,16 @@
-"""The claims ledger and the table of the paper's checkable statements."""
+"""The claims ledger and the tables of the papers' checkable statements."""
 
 from math import floor, isfinite, log10
-from pathlib import Path
 
-import yaml
+from book_papers import (
+    DEFAULT,
+    LATER,
+    claims_of,
+    identifier,
+    paper_placeholder,
+    papers,
+    strangers,
+)
 from book_payloads import chapter_title, chapters, checked_claims, claims_file, placeholder
 from book_tables import code, joined, link, paragraph, table
 from docutils import nodes
@@ -21,10 +28,12 @@ class ClaimsLedger(SphinxDirective):
 
 
 class PaperStatements(SphinxDirective):
-    """The paper's statements that a computer can check, and the claims that do so."""
+    """A paper's statements that a computer can check, and the claims that do so."""
+
+    optional_arguments = 1
 
     def run(self):
-        return placeholder(self, "paper-statements")
+        return paper_placeholder(self, "paper-statements")
 
 
 def number(value):
@@ -97,55 +106,59 @@ def ledger_nodes(app, docname):
     return out
 
 
-def statements(app):
-    path = Path(app.srcdir) / "book" / "paper_map.yml"
-    return yaml.safe_load(path.read_text(encoding="utf8")).get("statements", {})
-
-
-def covering(app):
-    """row number -> names of the claims that cover it."""
+def covering(app, paper):
+    """row number -> names of the claims that cover this statement of the paper."""
     rows = {}
-    for name, claim in claims_file(app).items():
+    for name, claim in claims_of(claims_file(app), paper).items():
         for row in claim.get("rows") or ():
             rows.setdefault(int(row), []).append(name)
     return rows
 
 
 def check_statements(app, env):
-    """A claim may name only listed statements; in a complete book each statement has a claim."""
-    listed, covered = statements(app), covering(app)
-    problems = [
-        f"book/claims.yml: {', '.join(names)}: there is no statement {row} in book/paper_map.yml"
-        for row, names in covered.items()
-        if row not in listed
-    ]
-    if app.config.icl_complete:
+    """A claim may name only listed statements; in a complete book each statement has a claim.
+
+    Statements that are left to later chapters need none.
+    """
+    known = papers(app)
+    problems = strangers(claims_file(app), known)
+    for paper in known.values():
+        covered = covering(app, paper)
         problems += [
-            f"book/paper_map.yml: statement {row} is checked by no claim"
-            for row in listed
-            if row not in covered
+            f"book/claims.yml: {', '.join(names)}: there is no statement {row} in {paper.file}"
+            for row, names in covered.items()
+            if row not in paper.statements
         ]
+        if app.config.icl_complete:
+            problems += [
+                f"{paper.file}: statement {row} is checked by no claim"
+                for row, statement in paper.statements.items()
+                if row not in covered and not statement.later
+            ]
     if problems:
-        raise ExtensionError("The paper's statements:\n  " + "\n  ".join(problems))
+        raise ExtensionError("The papers' statements:\n  " + "\n  ".join(problems))
 
 
-def statement_nodes(app, docname):
-    covered, checked, known = covering(app), checked_claims(app), claims_file(app)
+def statement_nodes(app, docname, paper=DEFAULT):
+    paper = papers(app)[paper]
+    covered, checked, known = covering(app, paper), checked_claims(app), claims_file(app)
     rows = []
-    for row, sentence in statements(app).items():
+    for row, statement in paper.statements.items():
         names = [name for name in covered.get(row, ()) if name in checked]
         where = {checked[name][0].docname: checked[name][0] for name in names}
         verdicts = {known[name]["verdict"]: None for name in names}
+        missing = (LATER, "\u2013") if statement.later else ("\u2013", "not checked yet")
         rows.append(
             [
                 str(row),
-                sentence,
+                statement.sentence,
                 joined([link(app, docname, doc, chapter_title(app, doc)[0]) for doc in where])
-                or ["\u2013"],
+                or [missing[0]],
                 joined([link(app, docname, docname, code(name), anchor(name)) for name in names])
-                or ["not checked yet"],
+                or [missing[1]],
                 ", ".join(verdicts) or "\u2013",
             ]
         )
     heads = ["No.", "Statement", "Chapter", "Claims", "Verdict"]
-    return [table("Table of the paper's checkable statements", "paper-statements", heads, rows)]
+    caption = f"Checkable statements of {paper.name}"
+    return [table(caption, identifier("paper-statements", paper), heads, rows)]

@@ -1,27 +1,24 @@
-"""The paper map: item of the paper -> chapter -> function -> test, everything checked to exist."""
+"""The paper maps: item of a paper -> chapter -> function -> test, everything checked to exist."""
 
 import ast
 import importlib
 from pathlib import Path
 
-import yaml
 from book_ledger import anchor
-from book_payloads import chapter_title, chapters, claims_file, placeholder
+from book_papers import DEFAULT, LATER, claims_of, identifier, paper_placeholder, papers
+from book_payloads import chapter_title, chapters, claims_file
 from book_tables import code, joined, link, outside_link, paragraph, table
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 
 class PaperMap(SphinxDirective):
-    """The table itself."""
+    """A paper's table itself."""
+
+    optional_arguments = 1
 
     def run(self):
-        return placeholder(self, "paper-map")
-
-
-def items(app):
-    path = Path(app.srcdir) / "book" / "paper_map.yml"
-    return yaml.safe_load(path.read_text(encoding="utf8"))["items"]
+        return paper_placeholder(self, "paper-map")
 
 
 def function_exists(name):
@@ -61,26 +58,40 @@ def documented(app, name):
 
 
 def check_map(app, env):
-    """In a complete book every name on the map must lead somewhere."""
+    """In a complete book every name on the maps must lead somewhere."""
     if not app.config.icl_complete:
         return
-    numbers, root, problems = {c.number for c in chapters(app)}, Path(app.srcdir), []
-    for item in items(app):
-        wrong = [f"chapter {c}" for c in item["chapters"] if c not in numbers]
-        for name in item.get("functions", ()):
-            if not function_exists(name):
-                wrong.append(f"function {name}")
-            elif documented(app, name) is None:
-                wrong.append(f"API entry of {name}")
-        wrong += [f"test {t}" for t in item.get("tests", ()) if not test_exists(root, t)]
-        wrong += [f"{key}: none named" for key in ("functions", "tests") if not item.get(key)]
-        problems += [f"{item['item']}: there is no {thing}" for thing in wrong]
-    known_items = {item["item"] for item in items(app)}
-    for name, claim in claims_file(app).items():
-        if claim.get("item") and claim["item"] not in known_items:
-            problems.append(f"claim {name}: there is no item {claim['item']}")
+    numbers = {chapter.number for chapter in chapters(app)}
+    problems = []
+    for paper in papers(app).values():
+        wrong = [
+            f"{item['item']}: there is no {thing}"
+            for item in paper.items
+            for thing in missing_things(app, numbers, item)
+        ]
+        known_items = {item["item"] for item in paper.items}
+        for name, claim in claims_of(claims_file(app), paper).items():
+            if claim.get("item") and claim["item"] not in known_items:
+                wrong.append(f"claim {name}: there is no item {claim['item']}")
+        problems += [f"{paper.file}: {line}" for line in wrong]
     if problems:
-        raise ExtensionError("book/paper_map.yml:\n  " + "\n  ".join(problems))
+        raise ExtensionError("The paper maps:\n  " + "\n  ".join(problems))
+
+
+def missing_things(app, numbers, item):
+    """What an item names that does not exist, or does not name although it is treated."""
+    wrong = [f"chapter {c}" for c in item.get("chapters", ()) if c not in numbers]
+    for name in item.get("functions", ()):
+        if not function_exists(name):
+            wrong.append(f"function {name}")
+        elif documented(app, name) is None:
+            wrong.append(f"API entry of {name}")
+    root = Path(app.srcdir)
+    wrong += [f"test {t}" for t in item.get("tests", ()) if not test_exists(root, t)]
+    if not item.get("later"):
+        needed = ("chapter", "function", "test")
+        wrong += [f"{key} named" for key in needed if not item.get(key + "s")]
+    return wrong
 
 
 def function_link(app, docname, name):
@@ -103,18 +114,19 @@ def lines(parts):
     return [paragraph(part) for part in parts] or ["\u2013"]
 
 
-def map_nodes(app, docname):
+def map_nodes(app, docname, paper=DEFAULT):
+    paper = papers(app)[paper]
     by_number = {c.number: c.docname for c in chapters(app)}
     claims = {}
-    for name, claim in claims_file(app).items():
+    for name, claim in claims_of(claims_file(app), paper).items():
         claims.setdefault(claim.get("item"), []).append(name)
     ledger = next(
         (d for d in sorted(app.env.found_docs) if d.endswith("reference/claims")), docname
     )
     rows = []
-    for item in items(app):
+    for item in paper.items:
         places = []
-        for number in item["chapters"]:
+        for number in item.get("chapters", ()):
             doc = by_number.get(number)
             places.append(
                 link(app, docname, doc, chapter_title(app, doc)[0]) if doc else code(number)
@@ -128,11 +140,12 @@ def map_nodes(app, docname):
             [
                 item["item"],
                 item["title"],
-                joined(places) or ["\u2013"],
+                joined(places) or [LATER if item.get("later") else "\u2013"],
                 lines(functions),
                 lines(tests),
                 lines(named),
             ]
         )
     heads = ["Item", "What it says", "Chapter", "Code", "Tests", "Claims"]
-    return [table("Where each item of the paper is", "paper-map-table", heads, rows)]
+    caption = f"Where each item of {paper.name} is"
+    return [table(caption, identifier("paper-map-table", paper), heads, rows)]

@@ -40,11 +40,11 @@ def accept_payloads():
     NbElementRenderer.render_unhandled = render_unhandled
 
 
-def placeholder(directive, kind):
+def placeholder(directive, kind, **attributes):
     """The node a directive returns; its page is read again at every build."""
     env = directive.env
     env.icl_generated = getattr(env, "icl_generated", set()) | {env.docname}
-    return [Generated(kind=kind)]
+    return [Generated(kind=kind, **attributes)]
 
 
 def claims_file(app):

@@ -2,8 +2,9 @@
 
 * book_state     drops stale execution results, remembers what a build was made from
 * book_payloads  reads claims and run reports out of the executed notebooks
-* book_ledger    {claims-ledger} and {paper-statements}
-* book_map       {paper-map}
+* book_papers    which papers there are, and what they number and state
+* book_ledger    {claims-ledger} and {paper-statements} of a paper
+* book_map       {paper-map} of a paper
 * book_runs      {run-times}
 * book_api       the API page's module list
 * book_assets    launch buttons, script fixes, the icon subset
@@ -69,4 +70,5 @@ def fill_generated(app, doctree, docname):
         "run-times": book_runs.run_time_nodes,
     }
     for node in list(doctree.findall(Generated)):
-        node.replace_self(fillers[node["kind"]](app, docname))
+        which = {"paper": node["paper"]} if "paper" in node else {}
+        node.replace_self(fillers[node["kind"]](app, docname, **which))

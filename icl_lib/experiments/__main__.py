@@ -22,13 +22,34 @@ def main(arguments: list[str] | None = None) -> int:
         ("train", "train runs, continuing where they stopped"),
         ("verify", "evaluate checkpoints again ('all' for every one)"),
     ):
-        commands.add_parser(command, help=text).add_argument("names", nargs="+", metavar="NAME")
+        command = commands.add_parser(command, help=text)
+        command.add_argument(
+            "names", nargs="+", metavar="NAME", help="a run, or with --seeds a family"
+        )
+        command.add_argument("--seeds", type=_seeds, help="such as 0-4 or 0,3")
     options = parser.parse_args(arguments)
     if options.command == "list":
         return _list()
     act = {"show": _show, "train": _train, "verify": _verify}[options.command]
-    names = list(EXPERIMENTS) if options.names == ["all"] else options.names
+    names = _all_names() if options.names == ["all"] else options.names
+    if options.seeds is not None:
+        names = [f"{family}-s{seed}" for family in names for seed in options.seeds]
     return max(_guarded(act, name) for name in names)
+
+
+def _seeds(text: str) -> list[int]:
+    """Return the seeds that "0-4" or "0,3" name."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        low, _, high = part.partition("-")
+        seeds += range(int(low), int(high or low) + 1)
+    return seeds
+
+
+def _all_names() -> list[str]:
+    """Return the runs of the registry, those left out that are on record as failed."""
+    runs = record()
+    return [n for n in EXPERIMENTS if runs.get(n, {}).get("status") != "failed"]
 
 
 def _guarded(act, name: str) -> int:
@@ -43,8 +64,8 @@ def _list() -> int:
     runs = record()
     for name in EXPERIMENTS:
         entry = runs.get(name, {"status": "not trained"})
-        error = entry.get("normalised_error")
-        figures = f"normalised error {error:.4f}" if error is not None else ""
+        value = entry.get(get(name).metric)
+        figures = f"{_metric(name)} {value:.4f}" if value is not None else ""
         print(f"{name:24s} {entry['status']:12s} {figures}")
     return 0
 
@@ -53,6 +74,7 @@ def _show(name: str) -> int:
     shown = {"configuration": get(name).configuration()}
     if checkpoint.path_of(name).exists():
         shown = checkpoint.read(checkpoint.path_of(name))[1]
+    shown["paper"] = get(name).paper
     print(json.dumps(shown, indent=1))
     return 0
 
@@ -60,14 +82,18 @@ def _show(name: str) -> int:
 def _train(name: str) -> int:
     earlier = _content(name)
     metadata = train_experiment(name)
-    error = metadata["metrics"]["normalised_error"]
-    print(f"{name}: normalised error {error:.4f}, {metadata['wall_seconds']:.0f} s")
+    value = metadata["metrics"][get(name).metric]
+    print(f"{name}: {_metric(name)} {value:.4f}, {metadata['wall_seconds']:.0f} s")
     if earlier is not None:
         same = earlier == _content(name)
         print(f"{name}: {'the same file as before' if same else 'another file than before'}")
         if not same:
             print(f"{name}: {_band_in_words(get(name).family)}")
     return 0
+
+
+def _metric(name: str) -> str:
+    return get(name).metric.replace("_", " ")
 
 
 def _content(name: str) -> str | None:

@@ -14,7 +14,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from icl_lib.experiments.registry import Experiment, get
-from icl_lib.models.transformer import InContextTransformer
 
 METADATA_KEY = "icl_lib"
 CHANGING = ("wall_seconds", "content_sha256")  # what two runs of one command may differ in
@@ -95,7 +94,7 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
     return tensors, metadata
 
 
-def load(name: str, path: Path | None = None) -> tuple[InContextTransformer, dict]:
+def load(name: str, path: Path | None = None) -> tuple[torch.nn.Module, dict]:
     """Return the trained model of the experiment ``name`` and its metadata.
 
     Raises

@@ -9,12 +9,13 @@ width 64 instead of 256, 5 000 steps instead of 500 000.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import torch
 
+from icl_lib.experiments.sequences import SEQUENCE_EXPERIMENTS, SequenceExperiment
 from icl_lib.models.transformer import InContextTransformer, TransformerConfig
 from icl_lib.tasks.inputs import GaussianInputs, RandomDiagonalInputs
 from icl_lib.tasks.randomness import generators
@@ -42,6 +43,10 @@ class Experiment:
     model: TransformerConfig
     training: TrainConfig = GPT_TRAINING
     batch: int = BATCH
+
+    metric = "normalised_error"
+    paper = "d = 20, N = 40, 70 or 100, 12 layers, width 256, 8 heads, 500 000 steps"
+    snapshots = ()
 
     @property
     def family(self) -> str:
@@ -90,6 +95,10 @@ class Experiment:
             "standard_error": float(error.std() / EVALUATION_PROMPTS**0.5),
         }
 
+    def with_seed(self, seed: int) -> Experiment:
+        """Return the same run with another seed."""
+        return replace(self, name=f"{self.family}-s{seed}", seed=seed)
+
     def configuration(self) -> dict:
         """Return the run as plain data, for the checkpoint's metadata."""
         return asdict(self)
@@ -121,17 +130,26 @@ def _all() -> dict[str, Experiment]:
     return {run.name: run for run in runs}
 
 
-EXPERIMENTS: dict[str, Experiment] = _all()
+EXPERIMENTS: dict[str, Experiment | SequenceExperiment] = {**_all(), **SEQUENCE_EXPERIMENTS}
 
 
-def get(name: str) -> Experiment:
-    """Return the experiment called ``name``.
+def families() -> list[str]:
+    """Return the names of all families of runs, seeds left out."""
+    return list(dict.fromkeys(run.family for run in EXPERIMENTS.values()))
+
+
+def get(name: str) -> Experiment | SequenceExperiment:
+    """Return the experiment called ``name``, such as "lsa2-k20-s0"; any seed of a family exists.
 
     Raises
     ------
     ValueError
-        If there is none; the message lists the names.
+        If there is no such family; the message lists them.
     """
-    if name not in EXPERIMENTS:
-        raise ValueError(f"name must be one of {sorted(EXPERIMENTS)}, got {name!r}")
-    return EXPERIMENTS[name]
+    if name in EXPERIMENTS:
+        return EXPERIMENTS[name]
+    family, _, seed = name.rpartition("-s")
+    if family not in families() or not seed.isdecimal():
+        raise ValueError(f"name must be one of {families()} and a seed, '-s0', got {name!r}")
+    first = next(run for run in EXPERIMENTS.values() if run.family == family)
+    return first.with_seed(int(seed))

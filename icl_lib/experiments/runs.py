@@ -18,7 +18,7 @@ RECORD = "record.json"
 
 
 class Verification(NamedTuple):
-    """Result of re-evaluating a checkpoint: recorded and measured normalised error."""
+    """Result of re-evaluating a checkpoint: recorded and measured value of its metric."""
 
     name: str
     recorded: float
@@ -62,6 +62,7 @@ def train_experiment(name: str, *, progress: bool = True, save_every: int = 500)
             state_path=state,
             progress=progress,
             save_every=save_every,
+            snapshot_steps=experiment.snapshots,
         )
     except TrainingError as error:
         _record(name, {"status": "failed", "reason": str(error)})
@@ -74,6 +75,7 @@ def train_experiment(name: str, *, progress: bool = True, save_every: int = 500)
         "final_loss": log.final_loss,
         "loss_trace": log.trace,
         "metrics": experiment.evaluate(model.eval()),
+        **_curves(experiment, model, log),
         "wall_seconds": round(log.seconds, 1),
     }
     checkpoint.write(checkpoint.path_of(name), model, metadata)
@@ -100,8 +102,8 @@ def verify(name: str) -> Verification:
     """
     torch.set_num_threads(1)
     model, metadata = checkpoint.load(name)
-    measured = get(name).evaluate(model)["normalised_error"]
-    return Verification(name, metadata["metrics"]["normalised_error"], measured)
+    metric = get(name).metric
+    return Verification(name, metadata["metrics"][metric], get(name).evaluate(model)[metric])
 
 
 def record() -> dict[str, dict]:
@@ -129,7 +131,7 @@ def completed(family: str) -> list[str]:
 
 
 def seed_band(family: str) -> tuple[float, float]:
-    """Return the band in which the normalised error of another seed or device should lie.
+    """Return the band in which the metric of another seed or device should lie.
 
     The mean of the logarithm over the recorded seeds, plus and minus three standard deviations.
 
@@ -138,12 +140,17 @@ def seed_band(family: str) -> tuple[float, float]:
     ValueError
         If fewer than two seeds of the family are on record.
     """
-    logs = [math.log(record()[name]["normalised_error"]) for name in completed(family)]
+    logs = [math.log(record()[name][get(name).metric]) for name in completed(family)]
     if len(logs) < 2:
         raise ValueError(f"family {family!r} must have two recorded seeds, got {len(logs)}")
     mean = sum(logs) / len(logs)
     spread = 3 * (sum((value - mean) ** 2 for value in logs) / (len(logs) - 1)) ** 0.5
     return math.exp(mean - spread), math.exp(mean + spread)
+
+
+def _curves(experiment, model, log) -> dict:
+    """Return {"curves": ...} for runs whose weights were kept on the way, else nothing."""
+    return {"curves": experiment.curves(model, log.snapshots)} if experiment.snapshots else {}
 
 
 def _record(name: str, entry: dict) -> None:

@@ -1,9 +1,15 @@
-"""From prompts to tokens: the matrix E of Zhang et al., and separate x and y tokens."""
+"""From prompts and sequences to tokens.
+
+The matrix E of Zhang et al., separate x and y tokens, the four channels of von Oswald et al., and
+stacked observations.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+from icl_lib._checks import positive_int
 
 
 def prompt_matrix(xs: Tensor, ys: Tensor, x_query: Tensor) -> Tensor:
@@ -60,6 +66,80 @@ def interleave(xs: Tensor, ys: Tensor) -> Tensor:
     tokens[..., 0::2, :] = xs
     tokens[..., 1::2, 0] = ys[..., : n - 1]
     return tokens
+
+
+def constructed_tokens(states: Tensor) -> Tensor:
+    """Return e_t = (0, s_t, s_t, s_{t-1}), (..., T, 4n), for states s_1..s_T (..., T, n); s_0 = 0.
+
+    Source: von Oswald et al. 2023, Figure 9: the first channel collects the prediction, two
+    copies of s_t let one be changed while the other is kept.
+    Convention: the paper's propositions use three channels (0, s_t, s_{t-1}).
+
+    Raises
+    ------
+    ValueError
+        If ``states`` has fewer than two axes.
+
+    Examples
+    --------
+    >>> constructed_tokens(torch.tensor([[5.0], [6.0]]))
+    tensor([[0., 5., 5., 0.],
+            [0., 6., 6., 5.]])
+    """
+    _check_states(states)
+    previous = torch.nn.functional.pad(states[..., :-1, :], (0, 0, 1, 0))
+    return torch.cat([torch.zeros_like(states), states, states, previous], dim=-1)
+
+
+def proposition_tokens(states: Tensor, phi_0: Tensor) -> Tensor:
+    """Return e_t = (Phi_0 s_t, s_t, s_{t-1}), (..., T, 3n), for states (..., T, n); s_0 = 0.
+
+    Source: von Oswald et al. 2023, Proposition 1. ``phi_0`` is (n, n).
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit.
+    """
+    _check_states(states)
+    n = states.shape[-1]
+    if tuple(phi_0.shape) != (n, n):
+        raise ValueError(f"phi_0 must have shape {(n, n)}, got {tuple(phi_0.shape)}")
+    previous = torch.nn.functional.pad(states[..., :-1, :], (0, 0, 1, 0))
+    return torch.cat([states @ phi_0.T, states, previous], dim=-1)
+
+
+def stacked_observations(states: Tensor, k: int) -> Tensor:
+    """Return z_t = (s_t, s_{t-1}, ..., s_{t-k+1}), (..., T, k n), for states (..., T, n).
+
+    Source: von Oswald et al. 2023, Section on partially observed systems; s_t = 0 for t < 1.
+
+    Raises
+    ------
+    ValueError
+        If ``k`` is not a positive integer or ``states`` has fewer than two axes.
+
+    Examples
+    --------
+    >>> stacked_observations(torch.tensor([[5.0], [6.0], [7.0]]), 2)
+    tensor([[5., 0.],
+            [6., 5.],
+            [7., 6.]])
+    """
+    _check_states(states)
+    length = states.shape[-2]
+    delayed = [
+        torch.nn.functional.pad(states, (0, 0, lag, 0))[..., :length, :]
+        for lag in range(positive_int("k", k))
+    ]
+    return torch.cat(delayed, dim=-1)
+
+
+def _check_states(states: Tensor) -> None:
+    if states.ndim < 2 or 0 in states.shape[-2:]:
+        raise ValueError(
+            f"states must have shape (..., T, n) with T, n >= 1, got {tuple(states.shape)}"
+        )
 
 
 def check_prompt(xs: Tensor, ys: Tensor, x_query: Tensor) -> None:

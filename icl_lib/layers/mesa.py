@@ -1,0 +1,2 @@
+def mesa_attention(*a):
+    raise NotImplementedError

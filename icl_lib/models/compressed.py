@@ -1,0 +1,181 @@
+"""RevAlg-d: a trained linear transformer read off as a few scalars per head.
+
+The paper's first version calls it RevAlg-d, its second CompressedAlg-d. Source: von Oswald et al.
+2023, Section "Multi-layer linear transformers" and the appendix on weight compression.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from icl_lib.layers.softmax import causal_mask
+from icl_lib.models.sequence import SequenceConfig, SequenceModel
+
+CHANNELS = 4
+
+
+class Products(NamedTuple):
+    """What a linear transformer computes with: A = W_k^T W_q and B = P W_v, (L, H, 4n, 4n)."""
+
+    key_query: Tensor
+    value: Tensor
+
+
+class Coefficients(NamedTuple):
+    """The scalars of RevAlg-d: ``key_query`` a and ``value`` b, (L, H, 4, 4) each.
+
+    Rows of a index the channel of the key token, columns that of the query token; rows of b index
+    the channel that is written, columns that of the value token.
+    """
+
+    key_query: Tensor
+    value: Tensor
+
+
+def products(model: SequenceModel) -> Products:
+    """Return the products A and B (L, H, 4n, 4n) of a model whose layers are all linear.
+
+    Raises
+    ------
+    ValueError
+        If a layer is not linear: the function of other layers is not given by the products alone.
+    """
+    if set(model.config.layers) != {"linear"}:
+        raise ValueError(f"model must have linear layers only, got {model.config.layers}")
+    pairs = [block.products() for block in model.blocks]
+    return Products(*(torch.stack(side).detach() for side in zip(*pairs, strict=True)))
+
+
+def block_means(matrix: Tensor) -> Tensor:
+    """Return (..., 4, 4): the mean diagonal of every n x n block of (..., 4n, 4n).
+
+    Raises
+    ------
+    ValueError
+        If the last two axes are not equal multiples of 4.
+
+    Examples
+    --------
+    >>> block_means(torch.kron(torch.ones(4, 4), torch.tensor([[1.0, 9.0], [9.0, 3.0]])))[0]
+    tensor([2., 2., 2., 2.])
+    """
+    size = matrix.shape[-1]
+    if matrix.ndim < 2 or matrix.shape[-2] != size or size % CHANNELS:
+        raise ValueError(f"matrix must have shape (..., 4n, 4n), got {tuple(matrix.shape)}")
+    blocks = matrix.unflatten(-1, (CHANNELS, -1)).unflatten(-3, (CHANNELS, -1))
+    return torch.diagonal(blocks, dim1=-3, dim2=-1).mean(-1)  # blocks (..., 4, n, 4, n)
+
+
+def expand(scalars: Tensor, n: int) -> Tensor:
+    """Return (..., 4n, 4n): every scalar of (..., 4, 4) times the identity I_n."""
+    return torch.kron(scalars, torch.eye(n, dtype=scalars.dtype))
+
+
+def read_off(weights: Products) -> Coefficients:
+    """Return the scalars of RevAlg-d: the mean diagonal of every block. Read off, not trained."""
+    return Coefficients(block_means(weights.key_query), block_means(weights.value))
+
+
+def explained_share(matrix: Tensor) -> Tensor:
+    """Return (...): the share of the squared Frobenius norm that "mean diagonal times I" explains.
+
+    ``matrix`` is (..., 4n, 4n). One means that nothing is lost by compression.
+    """
+    kept = expand(block_means(matrix), matrix.shape[-1] // CHANNELS)
+    return kept.square().sum((-2, -1)) / matrix.square().sum((-2, -1))
+
+
+def effective_coefficients(scalars: Coefficients) -> Tensor:
+    """Return C (L, 4, 4, 4, 4) = sum over heads of b_h[out, value] a_h[key, query].
+
+    Axes: layer, channel written, value channel, key channel, query channel. Heads can cancel each
+    other; this sum is all that the function depends on.
+    """
+    return torch.einsum("lhov,lhkq->lovkq", scalars.value, scalars.key_query)
+
+
+def interpolate(weights: Products, scalars: Coefficients, share: float = 0.5) -> Products:
+    """Return (1 - share) times the products plus share times their compressed form.
+
+    Products are averaged, not the four factors of a head, which are not unique.
+
+    Raises
+    ------
+    ValueError
+        If ``share`` is not between 0 and 1.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share must be between 0 and 1, got {share!r}")
+    n = weights.value.shape[-1] // CHANNELS
+    return Products(
+        *(
+            torch.lerp(full, expand(part, n), share)
+            for full, part in zip(weights, scalars, strict=True)
+        )
+    )
+
+
+class ProductModel(nn.Module):
+    """A linear transformer given by its products A and B; the same function as its model."""
+
+    def __init__(self, config: SequenceConfig, weights: Products):
+        super().__init__()
+        self.config = config
+        self.register_buffer("key_query", weights.key_query)
+        self.register_buffer("value", weights.value)
+
+    tokens = SequenceModel.tokens
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Return the predictions (B, T, n) for states (B, T, n)."""
+        stream = self.tokens(states)
+        clip = float("inf") if self.config.clip is None else self.config.clip
+        for key_query, value in zip(self.key_query, self.value, strict=True):
+            queries = stream.unsqueeze(1) @ key_query.transpose(1, 2)  # (B, H, T, 4n): A_h e_t
+            mixed = _attend(stream, queries)  # (B, H, T, 4n)
+            update = (mixed @ value.transpose(1, 2)).sum(1)
+            stream = (stream + update).clamp(-clip, clip)
+        return stream[..., : self.config.n]
+
+
+class CompressedModel(nn.Module):
+    """RevAlg-d with its own forward pass: 32 scalars a head, no 4n x 4n matrix anywhere.
+
+    Source: von Oswald et al. 2023, weight compression: e_t <- e_t + sum_h B_h sum_{t'<=t} e_t'
+    e_t'^T A_h e_t with A_h = a_h x I and B_h = b_h x I, the stream clipped as in the full model.
+    """
+
+    def __init__(self, config: SequenceConfig, scalars: Coefficients):
+        super().__init__()
+        self.config = config
+        self.register_buffer("key_query", scalars.key_query)
+        self.register_buffer("value", scalars.value)
+
+    tokens = SequenceModel.tokens
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Return the predictions (B, T, n) for states (B, T, n)."""
+        stream, n = self.tokens(states), self.config.n
+        clip = float("inf") if self.config.clip is None else self.config.clip
+        for a, b in zip(self.key_query, self.value, strict=True):  # (H, 4, 4) each
+            channels = stream.unflatten(-1, (CHANNELS, n))  # (B, T, 4, n)
+            queries = torch.einsum("hwr,btrn->bhtwn", a, channels).flatten(-2)
+            mixed = _attend(stream, queries).unflatten(-1, (CHANNELS, n))
+            update = torch.einsum("hou,bhtun->bton", b, mixed).flatten(-2)
+            stream = (stream + update).clamp(-clip, clip)
+        return stream[..., :n]
+
+
+def _attend(stream: Tensor, queries: Tensor) -> Tensor:
+    """Return sum_{t'<=t} e_t' (e_t' . query_t): all heads read the same keys and values.
+
+    stream (B, T, w) and queries (B, H, T, w) give (B, H, T, w); heads are stacked along time, so
+    that one matrix product serves them all.
+    """
+    heads, length = queries.shape[1:3]
+    scores = queries.flatten(1, 2) @ stream.transpose(1, 2)  # (B, H T, T)
+    scores = scores * causal_mask(length, scores.device).repeat(heads, 1)
+    return (scores @ stream).unflatten(1, (heads, length))

@@ -1,0 +1,284 @@
+"""Sequences of states of random dynamical systems: what the autoregressive models read.
+
+Every task is a frozen dataclass with ``sample(batch, length, generator, dtype)`` that returns a
+:class:`Sequences`: a new system for every sequence. Source of all of them: von Oswald et al. 2023,
+Section 1 and Appendix, with the released code's choices where text and code differ (the errata
+page lists them).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from icl_lib._checks import nonnegative, positive, positive_int
+from icl_lib.tasks.randomness import Generators, as_generators
+
+INITIAL_LAWS = ("uniform", "normal")
+
+
+class Sequences(NamedTuple):
+    """A batch of sequences: ``states`` s_1..s_{T+1} (B, T+1, n_s) and the systems behind them.
+
+    ``w_star`` (B, n_h, n_h) are the transition matrices, ``hidden`` (B, T+1, n_h) the hidden
+    states h_t (the same tensor as ``states`` where everything is observed).
+    """
+
+    states: Tensor
+    w_star: Tensor
+    hidden: Tensor
+
+    @property
+    def inputs(self) -> Tensor:
+        """The first T states (B, T, n_s): what a model reads."""
+        return self.states[:, :-1]
+
+    @property
+    def targets(self) -> Tensor:
+        """The last T states (B, T, n_s): what it must predict."""
+        return self.states[:, 1:]
+
+
+def haar_orthogonal(batch: int, n: int, generator: torch.Generator, dtype=torch.float32) -> Tensor:
+    """Return (B, n, n) random orthogonal matrices, uniform (Haar) over the orthogonal group.
+
+    Equals ``scipy.stats.ortho_group`` in law. The signs of R's diagonal are moved into Q: without
+    that the law is not uniform, and LAPACK's Q always has the same determinant.
+    """
+    gaussian = torch.randn(batch, n, n, generator=generator, dtype=dtype)
+    q, r = torch.linalg.qr(gaussian)
+    return q * torch.sign(torch.diagonal(r, dim1=-2, dim2=-1)).unsqueeze(-2)
+
+
+def linear_rollout(w_star: Tensor, drive: Tensor) -> Tensor:
+    """Return h_1..h_T (B, T, n) with h_1 = drive_1 and h_{t+1} = W h_t + drive_{t+1}.
+
+    A prefix sum by doubling: after the pass with stride m, entry t holds what the last 2m drives
+    contribute, so log2(T) batched products replace T small ones.
+
+    Parameters
+    ----------
+    w_star : (B, n, n)
+    drive : (B, T, n); its first entry is the initial state
+    """
+    states, power, stride = drive, w_star.transpose(-1, -2), 1
+    while stride < drive.shape[1]:
+        moved = states[:, :-stride] @ power
+        states = torch.cat([states[:, :stride], states[:, stride:] + moved], dim=1)
+        power, stride = power @ power, 2 * stride
+    return states
+
+
+def _initial(law: str, width: float, shape, generator, dtype) -> Tensor:
+    if law == "normal":
+        return width * torch.randn(shape, generator=generator, dtype=dtype)
+    return width * (2 * torch.rand(shape, generator=generator, dtype=dtype) - 1)
+
+
+@dataclass(frozen=True)
+class LinearDynamics:
+    """h_{t+1} = W h_t + noise, fully observed, W a new Haar-random orthogonal matrix a sequence.
+
+    Source: von Oswald et al. 2023, fully observed linear systems (n = 10, T = 50, noise 0.01).
+    Convention: the first state is uniform on [-1, 1]^n as in the released code; the text says
+    N(0, I), here ``initial="normal"``. ``noise_std`` is a standard deviation.
+
+    Raises
+    ------
+    ValueError
+        If a size is not positive, ``noise_std`` is negative or ``initial`` is unknown.
+    """
+
+    n: int = 10
+    noise_std: float = 0.01
+    initial: str = "uniform"
+
+    def __post_init__(self):
+        positive_int("n", self.n)
+        nonnegative("noise_std", self.noise_std)
+        _check_initial(self.initial)
+
+    @property
+    def n_observed(self) -> int:
+        """Dimension of one element of the sequence."""
+        return self.n
+
+    def draw_systems(self, batch: int, generator: torch.Generator, dtype) -> Tensor:
+        """Return the transition matrices (B, n, n)."""
+        return haar_orthogonal(batch, self.n, generator, dtype)
+
+    def sample(
+        self, batch: int, length: int, generator: Generators | torch.Generator, dtype=torch.float32
+    ) -> Sequences:
+        """Draw ``batch`` sequences s_1..s_{T+1} with T = ``length``."""
+        batch, length = positive_int("batch", batch), positive_int("length", length)
+        source = as_generators(generator)
+        w_star = self.draw_systems(batch, source.task, dtype)
+        shape = (batch, length, self.n)
+        noise = self.noise_std * torch.randn(shape, generator=source.noise, dtype=dtype)
+        first = _initial(self.initial, 1.0, (batch, 1, self.n), source.data, dtype)
+        hidden = linear_rollout(w_star, torch.cat([first, noise], dim=1))
+        return Sequences(hidden, w_star, hidden)
+
+
+@dataclass(frozen=True)
+class FixedTeacher(LinearDynamics):
+    """The same orthogonal W for all sequences: what a model can learn by heart.
+
+    Source: von Oswald et al. 2023, Figure 12, the negative control. ``teacher_seed`` draws W.
+    """
+
+    teacher_seed: int = 0
+
+    def __post_init__(self):
+        super().__post_init__()
+        positive_int("teacher_seed", self.teacher_seed, minimum=0)
+
+    @cached_property
+    def teacher(self) -> Tensor:
+        """The one transition matrix (n, n), float64."""
+        generator = torch.Generator().manual_seed(self.teacher_seed)
+        return haar_orthogonal(1, self.n, generator, torch.float64)[0]
+
+    def draw_systems(self, batch: int, generator: torch.Generator, dtype) -> Tensor:
+        """Return ``batch`` copies of the one transition matrix (B, n, n)."""
+        return self.teacher.to(dtype).expand(batch, -1, -1)
+
+
+@dataclass(frozen=True)
+class ContractingDynamics(LinearDynamics):
+    """W = M D M^-1: M Gaussian, D diagonal with entries U(0.3, 0.9) and one equal to 0.9.
+
+    Source: von Oswald et al. 2023, Figure 11, contracting linear systems. M is far from
+    orthogonal, so states can grow for a while before they shrink; ``clip`` bounds every
+    coordinate, since about one sequence in fifty would leave every bound.
+    """
+
+    clip: float = 2.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        positive("clip", self.clip)
+
+    def draw_systems(self, batch: int, generator: torch.Generator, dtype) -> Tensor:
+        """Return the transition matrices (B, n, n)."""
+        basis = torch.randn(batch, self.n, self.n, generator=generator, dtype=dtype)
+        rates = 0.3 + 0.6 * torch.rand(batch, self.n, generator=generator, dtype=dtype)
+        slow = torch.randint(self.n, (batch, 1), generator=generator)
+        rates = rates.scatter(1, slow, 0.9)
+        # W = (M D) M^-1, solved from the right
+        return torch.linalg.solve(basis, basis * rates.unsqueeze(-2), left=False)
+
+    def sample(self, batch, length, generator, dtype=torch.float32) -> Sequences:
+        """Draw ``batch`` sequences s_1..s_{T+1} with T = ``length``."""
+        batch, length = positive_int("batch", batch), positive_int("length", length)
+        source = as_generators(generator)
+        w_star = self.draw_systems(batch, source.task, dtype)
+        shape = (batch, length, self.n)
+        noise = self.noise_std * torch.randn(shape, generator=source.noise, dtype=dtype)
+        first = _initial(self.initial, 1.0, (batch, self.n), source.data, dtype)
+        states = [first.clamp(-self.clip, self.clip)]
+        for t in range(length):  # the clipping is nonlinear: no prefix sum
+            moved = (w_star @ states[-1].unsqueeze(-1)).squeeze(-1) + noise[:, t]
+            states.append(moved.clamp(-self.clip, self.clip))
+        hidden = torch.stack(states, dim=1)
+        return Sequences(hidden, w_star, hidden)
+
+
+@dataclass(frozen=True)
+class PartiallyObserved:
+    """s_t = C h_t + noise with hidden orthogonal dynamics; C and W are new for every sequence.
+
+    Source: von Oswald et al. 2023, partially observed linear systems (n_h = 15, n_s = 5).
+    Convention: entries of C are N(0, ``observation_std``^2) with 0.5, the released code's choice;
+    the text's N(0, 0.5) is ``observation_std=0.5**0.5``.
+    """
+
+    n_hidden: int = 15
+    n_observed: int = 5
+    noise_std: float = 0.01
+    observation_noise_std: float = 0.01
+    observation_std: float = 0.5
+    initial: str = "uniform"
+
+    def __post_init__(self):
+        positive_int("n_hidden", self.n_hidden)
+        positive_int("n_observed", self.n_observed)
+        nonnegative("noise_std", self.noise_std)
+        nonnegative("observation_noise_std", self.observation_noise_std)
+        positive("observation_std", self.observation_std)
+        _check_initial(self.initial)
+
+    def sample(self, batch, length, generator, dtype=torch.float32) -> Sequences:
+        """Draw ``batch`` sequences s_1..s_{T+1} with T = ``length``."""
+        source = as_generators(generator)
+        inner = LinearDynamics(self.n_hidden, self.noise_std, self.initial)
+        _, w_star, hidden = inner.sample(batch, length, source, dtype)
+        shape = (batch, self.n_observed, self.n_hidden)
+        observe = self.observation_std * torch.randn(shape, generator=source.task, dtype=dtype)
+        noise = torch.randn(batch, length + 1, self.n_observed, generator=source.noise, dtype=dtype)
+        states = hidden @ observe.transpose(-1, -2) + self.observation_noise_std * noise
+        return Sequences(states, w_star, hidden)
+
+
+@dataclass(frozen=True)
+class NonlinearDynamics:
+    """h_{t+1} = W f(h_t) + noise with f(h) = MLP(h)/|MLP(h)|; only W is new for every sequence.
+
+    Source: von Oswald et al. 2023, nonlinear systems. MLP(h) = B GELU(A h), A (4n, n), B (n, 4n),
+    entries N(0, 1.1^2), drawn once from ``feature_seed``; GELU is its tanh approximation.
+    Convention: the normalisation is the released code's, the text leaves it out.
+    """
+
+    n: int = 10
+    noise_std: float = 0.01
+    initial: str = "uniform"
+    feature_seed: int = 0
+
+    def __post_init__(self):
+        positive_int("n", self.n)
+        nonnegative("noise_std", self.noise_std)
+        _check_initial(self.initial)
+        positive_int("feature_seed", self.feature_seed, minimum=0)
+
+    @property
+    def n_observed(self) -> int:
+        """Dimension of one element of the sequence."""
+        return self.n
+
+    @cached_property
+    def weights(self) -> tuple[Tensor, Tensor]:
+        """The fixed weights A (4n, n) and B (n, 4n), float64."""
+        generator = torch.Generator().manual_seed(self.feature_seed)
+        a = torch.randn(4 * self.n, self.n, generator=generator, dtype=torch.float64)
+        b = torch.randn(self.n, 4 * self.n, generator=generator, dtype=torch.float64)
+        return 1.1 * a, 1.1 * b
+
+    def features(self, states: Tensor) -> Tensor:
+        """Return f(h) (..., n) for states (..., n): unit vectors."""
+        a, b = (weight.to(states.dtype) for weight in self.weights)
+        hidden = torch.nn.functional.gelu(states @ a.T, approximate="tanh")
+        return torch.nn.functional.normalize(hidden @ b.T, dim=-1)
+
+    def sample(self, batch, length, generator, dtype=torch.float32) -> Sequences:
+        """Draw ``batch`` sequences s_1..s_{T+1} with T = ``length``."""
+        batch, length = positive_int("batch", batch), positive_int("length", length)
+        source = as_generators(generator)
+        w_star = haar_orthogonal(batch, self.n, source.task, dtype)
+        shape = (batch, length, self.n)
+        noise = self.noise_std * torch.randn(shape, generator=source.noise, dtype=dtype)
+        states = [_initial(self.initial, 0.25, (batch, self.n), source.data, dtype)]
+        for t in range(length):
+            moved = (w_star @ self.features(states[-1]).unsqueeze(-1)).squeeze(-1)
+            states.append(moved + noise[:, t])
+        hidden = torch.stack(states, dim=1)
+        return Sequences(hidden, w_star, hidden)
+
+
+def _check_initial(law: str) -> None:
+    if law not in INITIAL_LAWS:
+        raise ValueError(f"initial must be one of {INITIAL_LAWS}, got {law!r}")
