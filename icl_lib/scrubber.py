@@ -1,7 +1,6 @@
 """A figure with a slider: frames drawn once, moved through in the page, no kernel needed.
 
-The frames travel inside the HTML, so the figure works in JupyterLab, in Colab and in the built
-site. Without JavaScript the start frame stands there as an ordinary picture.
+The frames travel inside the HTML; without JavaScript the start frame is an ordinary picture.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Sequence
+from string import Template
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -22,23 +22,20 @@ from PIL import Image
 MAX_FRAMES = 25
 MAX_BYTES = 700_000
 
-# data-lm-suppress-shortcuts: JupyterLab leaves the arrow keys to the slider.
-# aria-live off: the slider itself says its label, the output would say it a second time.
-PAGE = """\
-<figure class="icl-scrubber" id="{name}" data-lm-suppress-shortcuts="true">
-<img src="data:image/png;base64,{frame}" alt="{alt}" {size} decoding="sync" \
+# data-lm-suppress-shortcuts: JupyterLab leaves the arrow keys to the slider. aria-live off: the
+# slider itself says its label. In the JSON < is escaped: a label may say </script>.
+PAGE = Template("""\
+<figure class="icl-scrubber" id="$name" data-lm-suppress-shortcuts="true">
+<img src="data:image/png;base64,$frame" alt="$alt" $size decoding="sync" \
 style="max-width: 100%; height: auto">
 <div class="icl-scrubber-controls" hidden>
-<label for="{name}-range">Move the slider or press the arrow keys ({count} frames):</label>
-<output for="{name}-range" aria-live="off">{label}</output>
-<input type="range" id="{name}-range" min="0" max="{last}" step="1" value="{start}" \
-aria-valuetext="{label}"{described} autocomplete="off">
+<label for="$name-range">Move the slider or press the arrow keys:</label>
+<output for="$name-range" aria-live="off">$label</output>
+<input type="range" id="$name-range" min="0" max="$last" step="1" value="$start" \
+aria-valuetext="$label"$described autocomplete="off">
 </div>
-<script type="application/json">{data}</script>
-<script>{script}</script>
-{note}</figure>
-"""
-SCRIPT = """
+<script type="application/json">$data</script>
+<script>
 (() => {
   for (const box of document.querySelectorAll("figure.icl-scrubber")) {
     const data = box.querySelector("script[type='application/json']");
@@ -58,7 +55,9 @@ SCRIPT = """
     show();
   }
 })();
-"""
+</script>
+$note</figure>
+""")
 
 
 class Scrubber:
@@ -69,9 +68,6 @@ class Scrubber:
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         return {"text/html": self.page, "text/plain": self.alt}
-
-    def __repr__(self) -> str:
-        return self.alt
 
 
 def scrubber(
@@ -89,46 +85,41 @@ def scrubber(
     ``draw(index)`` returns a frame's matplotlib figure, which is closed afterwards; give all
     frames one size and the same axis limits, or the picture jumps. Labels, ``alt`` and ``caption``
     are plain text, no formulas; a frame is described as "alt: label". ``name`` ("fig-...", unique
-    in its page) is the figure's id. The frame ``start`` (or 0) is shown first, and alone where
-    there is no JavaScript.
+    in its page) is the figure's id. The frame with index ``start`` (or 0) is shown first.
 
     Raises
     ------
     ValueError
-        If there are not 2 to 25 labels, or a blank one; if ``alt``, also with a label, is not 20
-        to 300 characters long; if ``name`` or ``start`` is not as above; if ``draw`` does not
-        return figures of one size; or if the HTML would exceed 700 kB.
+        If there are not 2 to 25 labels or one is blank, ``alt`` (also with a label) is not 20 to
+        300 characters long, ``name`` or ``start`` is not as above, ``draw`` does not return
+        figures of one size, or the HTML would exceed 700 kB.
     """
     labels = [str(label) for label in labels]
     if not 2 <= len(labels) <= MAX_FRAMES or not all(label.strip() for label in labels):
         raise ValueError(f"labels must be 2 to {MAX_FRAMES} texts, none blank, got {labels}")
     longest = len(f"{alt}: {max(labels, key=len)}")
     if len(alt.strip()) < 20 or longest > 300:
-        got = f"{len(alt)}, {longest} with the longest label"
-        raise ValueError(f"alt must be 20 to 300 characters, also with a label, got {got}")
+        raise ValueError(f"alt must be 20 to 300 characters with a label, got {longest}: {alt!r}")
     if not re.fullmatch(r"fig-[A-Za-z0-9_-]+", name):
         raise ValueError(f"name must be 'fig-' and letters, digits, - or _, got {name!r}")
-    start = start or 0
-    if start not in range(len(labels)):
+    if (start := start or 0) not in range(len(labels)):
         raise ValueError(f"start must be an index from 0 to {len(labels) - 1}, got {start!r}")
     pictures = [_picture(draw(index), dpi) for index in range(len(labels))]
     if len(sizes := {picture.shape for picture in pictures}) > 1:
         raise ValueError(f"draw must return figures of one size, got shapes {sorted(sizes)}")
     frames, (height, width, _) = _compressed(pictures), pictures[0].shape
-    data = json.dumps({"alt": alt, "labels": labels, "frames": frames})
+    data = json.dumps({"alt": alt, "labels": labels, "frames": frames}).replace("<", "\\u003c")
     note = f'<figcaption id="{name}-caption">{html.escape(caption)}</figcaption>\n'
-    page = PAGE.format(
+    page = PAGE.substitute(
         name=name,
         frame=frames[start],
         alt=html.escape(f"{alt}: {labels[start]}"),
         size=f'width="{width}" height="{height}"',
-        count=len(labels),
         label=html.escape(labels[start]),
         last=len(labels) - 1,
         start=start,
         described=f' aria-describedby="{name}-caption"' if caption else "",
-        data=data.replace("<", "\\u003c"),  # a label may say </script>
-        script=SCRIPT,
+        data=data,
         note=note if caption else "",
     )
     if (size := len(page.encode())) > MAX_BYTES:
@@ -136,8 +127,7 @@ def scrubber(
     return Scrubber(page, alt)
 
 
-def _picture(figure: Figure, dpi: int) -> np.ndarray:
-    """Return the figure's pixels (height, width, 3), never cropped, and close it."""
+def _picture(figure: Figure, dpi: int) -> np.ndarray:  # (height, width, 3)
     if not isinstance(figure, Figure):
         raise ValueError(f"draw must return a matplotlib Figure, got {figure!r}")
     buffer = io.BytesIO()

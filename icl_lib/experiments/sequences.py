@@ -1,6 +1,6 @@
 """Named runs of Part 3: attention stacks and learned iterations on random dynamical systems.
 
-Source: von Oswald et al. 2023, Section 2.3 and Tables 1-3; ``PAPER_SETTINGS`` holds the published
+Source: von Oswald et al. 2023, Tables 1-3 and released settings; ``PAPER_SETTINGS`` holds the published
 settings beside which ours are smaller (one CPU thread for a few minutes a run).
 """
 
@@ -90,7 +90,7 @@ class SequenceExperiment:
         """Return the training loss of one step.
 
         Convention: half the squared error, summed over coordinates, averaged over sequences and
-        positions (von Oswald et al. 2023, Section 1.3; the released code's scaling).
+        positions (von Oswald et al. 2023, training objective; the released code's scaling).
         """
         sequences = self.dynamics.sample(self.batch, self.length, generators(self.seed, step))
         return sequence_loss(model(sequences.inputs), sequences.targets)

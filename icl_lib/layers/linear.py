@@ -42,14 +42,14 @@ def linear_attention(
 def multi_head_linear_attention(projections: Tensor) -> Tensor:
     """Return o_t = sum_{t'<=t} v_t' (k_t' . q_t) of every head, (B, T, H n_a), heads side by side.
 
-    Source: von Oswald et al. 2023, eq. (2) with alpha = id: no normaliser, no 1/sqrt(n_a), the
+    Source: von Oswald et al. 2023, linear self-attention: no normaliser, no 1/sqrt(n_a), the
     current token included. Equals ``linear_attention(..., causal=True)`` a head at a time; written
     out with its backward pass because a training step spends half its time here: heads are read
     where they lie, without copies, and one T x T matrix a head is kept.
 
     Parameters
     ----------
-    projections : (B, T, 3, H, n_a) queries, keys and values of every head, as one product makes them
+    projections : (B, T, 3, H, n_a) queries, keys and values of every head
 
     Raises
     ------

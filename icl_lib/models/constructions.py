@@ -1,11 +1,14 @@
-"""Weights written by hand: one step of gradient descent in one linear attention layer."""
+"""Weights written by hand: gradient steps and preconditioning in linear attention layers."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from icl_lib._checks import positive, positive_int
+from icl_lib._checks import nonnegative, positive, positive_int
+from icl_lib.layers.linear import linear_attention
 
 
 def preconditioned_step(preconditioner: Tensor) -> tuple[Tensor, Tensor]:
@@ -53,3 +56,110 @@ def one_gd_step(d: int, step_size: float, dtype=torch.float64) -> tuple[Tensor, 
     """
     positive("step_size", step_size)
     return preconditioned_step(step_size * torch.eye(positive_int("d", d), dtype=dtype))
+
+
+class LayerWeights(NamedTuple):
+    """One linear head by its products A = W_k^T W_q and B = P W_v, and a token-wise map.
+
+    All are (w, w). The layer is e_t <- skip e_t + B sum_{t'<=t} e_t' (e_t'^T A e_t); rows of A
+    index the key token's coordinates, columns the query token's.
+    """
+
+    key_query: Tensor
+    value: Tensor
+    skip: Tensor
+
+
+def apply_layer(tokens: Tensor, weights: LayerWeights) -> Tensor:
+    """Return the layer's output (..., T, w) for tokens (..., T, w), without any clipping.
+
+    Raises
+    ------
+    ValueError
+        If the tokens do not have the width of the weights.
+    """
+    width = weights.key_query.shape[0]
+    if tokens.ndim < 2 or tokens.shape[-1] != width:
+        raise ValueError(f"tokens must have shape (..., T, {width}), got {tuple(tokens.shape)}")
+    queries = tokens @ weights.key_query.T  # A e_t
+    mixed = linear_attention(queries, tokens, tokens, causal=True)
+    return tokens @ weights.skip.T + mixed @ weights.value.T
+
+
+def _blocks(n: int, channels: int, entries: dict, dtype) -> Tensor:
+    """Return a (channels n, channels n) matrix from blocks {(row, column): (n, n) or number}."""
+    matrix = torch.zeros(channels * n, channels * n, dtype=dtype)
+    for (row, column), block in entries.items():
+        block = block if isinstance(block, Tensor) else block * torch.eye(n, dtype=dtype)
+        matrix[row * n : (row + 1) * n, column * n : (column + 1) * n] = block
+    return matrix
+
+
+def gradient_step_layer(
+    n: int, step_size: float, phi_0: Tensor | None = None, dtype=torch.float64
+) -> LayerWeights:
+    """Return weights on tokens (Phi_0 s_t, s_t, s_{t-1}) that take one full-batch gradient step.
+
+    Source: von Oswald et al. 2023, Proposition 1: the first channel becomes
+    (Phi_0 - eta grad L_t(Phi_0)) s_t at every position at once; all pairs up to (s_{t-1}, s_t)
+    count. Convention: L_t is a sum over pairs with the factor 1/2.
+
+    Raises
+    ------
+    ValueError
+        If ``n`` or ``step_size`` is not positive or ``phi_0`` is not (n, n).
+    """
+    step_size = positive("step_size", step_size)
+    n = positive_int("n", n)
+    phi_0 = torch.zeros(n, n, dtype=dtype) if phi_0 is None else phi_0
+    if tuple(phi_0.shape) != (n, n):
+        raise ValueError(f"phi_0 must have shape {(n, n)}, got {tuple(phi_0.shape)}")
+    value = _blocks(n, 3, {(0, 1): step_size, (0, 2): -step_size * phi_0}, dtype)
+    key_query = _blocks(n, 3, {(2, 1): 1.0}, dtype)  # key s_{t'-1}, query s_t
+    return LayerWeights(key_query, value, torch.eye(3 * n, dtype=dtype))
+
+
+def richardson_layer(
+    n: int, step_size: float, ridge: float, momentum: float = 0.0, dtype=torch.float64
+) -> LayerWeights:
+    """Return weights on tokens (x_t, x_t before, s_t, s_{t-1}) that improve x_t = H_t^-1 s_t.
+
+    Source: von Oswald et al. 2023, Proposition 2 and its second-order Richardson iteration,
+    x <- x + alpha (s_t - (S S^T + ridge I) x) + beta (x - x_before) with S = [s_1 .. s_{t-1}].
+    ``momentum`` 0 and a constant step is the Neumann series; other sequences of both give
+    Chebyshev's iteration. The head computes -alpha S S^T x (key and value s_{t'-1}, query x_t);
+    the scaled additions, which the paper leaves to further heads, are the map ``skip``.
+
+    Raises
+    ------
+    ValueError
+        If ``n`` or ``step_size`` is not positive, or ``ridge`` or ``momentum`` is negative.
+    """
+    n = positive_int("n", n)
+    alpha, beta = positive("step_size", step_size), nonnegative("momentum", momentum)
+    ridge = nonnegative("ridge", ridge)
+    key_query = _blocks(n, 4, {(3, 0): 1.0}, dtype)
+    value = _blocks(n, 4, {(0, 3): -alpha}, dtype)
+    keep = {(0, 0): 1.0 - alpha * ridge + beta, (0, 1): -beta, (0, 2): alpha, (1, 0): 1.0}
+    skip = _blocks(n, 4, {**keep, (2, 2): 1.0, (3, 3): 1.0}, dtype)
+    return LayerWeights(key_query, value, skip)
+
+
+def readout_layer(n: int, dtype=torch.float64) -> LayerWeights:
+    """Return weights on tokens (x_t, x_t before, s_t, s_{t-1}) that end Proposition 2.
+
+    Source: von Oswald et al. 2023, Proposition 2, last layer: the second channel becomes
+    sum_{t'<=t} s_t' s_{t'-1}^T x_t, one step of Proposition 1 from 0 whose query is x_t.
+    """
+    n = positive_int("n", n)
+    key_query = _blocks(n, 4, {(3, 0): 1.0}, dtype)
+    value = _blocks(n, 4, {(1, 2): 1.0}, dtype)
+    skip = _blocks(n, 4, {(0, 0): 1.0, (2, 2): 1.0, (3, 3): 1.0}, dtype)
+    return LayerWeights(key_query, value, skip)
+
+
+def richardson_tokens(states: Tensor) -> Tensor:
+    """Return the start (0, 0, s_t, s_{t-1}), (..., T, 4n), for states (..., T, n); s_0 = 0."""
+    previous = torch.nn.functional.pad(states[..., :-1, :], (0, 0, 1, 0))
+    zero = torch.zeros_like(states)
+    return torch.cat([zero, zero, states, previous], dim=-1)

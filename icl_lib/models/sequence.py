@@ -1,6 +1,6 @@
 """A stack of attention layers that reads a sequence and predicts each next element.
 
-Source: von Oswald et al. 2023, Section 2: no biases, no MLP, no LayerNorm; a residual stream
+Source: von Oswald et al. 2023, architecture: no biases, no MLP, no LayerNorm; a residual stream
 that is clipped after every layer. The four weight matrices of a head are kept as the paper writes them.
 """
 
@@ -60,7 +60,7 @@ class SequenceConfig:
 class AttentionLayer(nn.Module):
     """One multi-head attention layer: sum over heads of P_h applied to the head's output.
 
-    Source: von Oswald et al. 2023, eq. (2). ``w_q``, ``w_k``, ``w_v`` (H, n_a, width) and ``p``
+    Source: von Oswald et al. 2023, the definition of a self-attention layer. ``w_q``, ``w_k``, ``w_v`` (H, n_a, width) and ``p``
     (H, width, n_a) act on column vectors, as in the paper. A mesa layer has ``log_lambda`` (H,)
     too: lambda = exp(log_lambda) is positive whatever the optimiser does.
     """
@@ -106,7 +106,7 @@ class AttentionLayer(nn.Module):
 class SequenceModel(nn.Module):
     """Predict s_{t+1} from s_1, ..., s_t for every t at once.
 
-    Source: von Oswald et al. 2023, Section 2.1 and Tables 1-3 (constructed tokens). All weights
+    Source: von Oswald et al. 2023, architecture and Tables 1-3 (constructed tokens). All weights
     start as N(0, init_std^2), drawn from ``generator`` alone.
     """
 

@@ -2,7 +2,7 @@
 
 Every task is a frozen dataclass with ``sample(batch, length, generator, dtype)`` that returns a
 :class:`Sequences`: a new system for every sequence. Source of all of them: von Oswald et al. 2023,
-Section 1 and Appendix, with the released code's choices where text and code differ (the errata
+methods and appendix, with the released code's choices where text and code differ (the errata
 page lists them).
 """
 

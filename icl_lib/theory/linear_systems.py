@@ -10,17 +10,14 @@ import numpy as np
 
 from icl_lib import _checks
 
-# Trained coefficients (alphas, betas) of `learned_inverse`, as found in the code released with
-# von Oswald et al. 2023: numbers for the fully observed linear task, the same with constructed
-# tokens, and the partially observed, nonlinear, contracting and fixed-teacher tasks; -k = k steps.
-# fmt: off
+# Trained (alphas, betas) of `learned_inverse`, numbers from the code released with von Oswald et
+# al. 2023, one pair a task (fixed = one fixed teacher for all sequences); "-6" means six steps.
 AUTHORS_COEFFICIENTS = {
     "linear-6": ((1.0292, 3.8551, 3.7469, 3.3828, 2.9882, 2.0934),
         (0.0, 0.6402, 0.4798, 0.8144, 1.668, 2.4196)),
     "linear-constructed-6": ((1.0258, 3.2508, 3.2584, 3.2123, 2.6944, 1.2727),
         (0.0, 0.6788, 0.3075, 0.7447, 1.836, 2.3438)),
-    "linear-2": ((1.2316, 8.1996),
-        (0.0, 4.9499)),
+    "linear-2": ((1.2316, 8.1996), (0.0, 4.9499)),
     "partial-6": ((1.0931, 3.1099, 3.1626, 3.0759, 1.9026, 0.2224),
         (0.0, 0.7379, 0.1828, 0.7572, 1.2498, 2.292)),
     "nonlinear-6": ((1.0031, 4.0158, 3.8662, 3.3217, 2.7571, 2.1693),
@@ -29,8 +26,7 @@ AUTHORS_COEFFICIENTS = {
         (0.0, 0.2959, 0.316, 0.9746, 1.511, 1.8157)),
     "fixed-6": ((1.0406, 4.1751, 4.0838, 3.6817, 3.2784, 2.37),
         (0.0, 0.6201, 0.5153, 0.8791, 1.7479, 2.5256)),
-}
-# fmt: on
+}  # fmt: skip
 
 
 def richardson(A, b, steps, step_size, *, momentum=0.0, x0=None) -> np.ndarray:
@@ -39,9 +35,7 @@ def richardson(A, b, steps, step_size, *, momentum=0.0, x0=None) -> np.ndarray:
     ``step_size`` (alpha) and ``momentum`` (beta) are numbers or sequences of length ``steps``;
     x_{-1} = x_0 = ``x0``, 0 by default.
     Source: von Oswald et al. 2023, eq. (9) (second-order Richardson iteration).
-
-    Raises ``ValueError`` if A, b, x0 do not fit, steps < 0, or a schedule has not ``steps``
-    entries.
+    Raises ``ValueError`` if A, b, x0 do not fit, steps < 0, or a schedule is of another length.
 
     >>> richardson([[2.0]], [4.0], 2, 0.25).tolist()
     [1.5]
@@ -59,11 +53,9 @@ def richardson(A, b, steps, step_size, *, momentum=0.0, x0=None) -> np.ndarray:
 def neumann(A, b, terms, scale) -> np.ndarray:
     """Return scale sum_{k=0}^{terms} (I - scale A)^k b: (..., n, n), (..., n) -> (..., n).
 
-    The truncated Neumann series of A^{-1} b = ``terms + 1`` steps of ``richardson`` from 0. It
-    converges where 0 < scale < 2 / (largest eigenvalue of A).
-    Source: von Oswald et al. 2023, Section 3 and Appendix C.3.
-    Convention: the sum has terms + 1 summands.
-
+    The truncated series of A^{-1} b; it converges for 0 < scale < 2 / (largest eigenvalue of A).
+    Source: von Oswald et al. 2023, Appendix C.3.
+    Convention: terms + 1 summands, the same as terms + 1 steps of ``richardson`` from 0.
     Raises ``ValueError`` if A and b do not fit, terms < 0, or scale <= 0.
 
     >>> neumann([[2.0]], [4.0], 1, 0.25).tolist()
@@ -82,15 +74,13 @@ def chebyshev_coefficients(steps, low, high) -> tuple[np.ndarray, np.ndarray]:
     """Return the Chebyshev step sizes and momenta for a spectrum in [low, high]: (steps,) twice.
 
     Source: Golub and Varga 1961; von Oswald et al. 2023, Section 3.
-
     Raises ``ValueError`` if steps < 0 or not 0 < low <= high.
 
     >>> alphas, betas = chebyshev_coefficients(2, 1.0, 3.0)
     >>> alphas.round(6).tolist(), betas.round(6).tolist()
     ([0.5, 0.571429], [0.0, 0.142857])
     """
-    low, high = _checks.positive("low", low), _checks.positive("high", high)
-    if low > high:
+    if _checks.positive("low", low) > _checks.positive("high", high):
         raise ValueError(f"low must be at most high, got low {low} and high {high}")
     centre, radius = (high + low) / 2, (high - low) / 2
     alphas = np.full(_checks.positive_int("steps", steps, minimum=0), 1 / centre)
@@ -108,7 +98,6 @@ def chebyshev(A, b, steps, low, high) -> np.ndarray:
     For a spectrum in [low, high], kappa = high / low, the error in the 2-norm shrinks at least by
     2 ((sqrt(kappa) - 1) / (sqrt(kappa) + 1))^steps. An eigenvalue outside may diverge.
     Source: Golub and Varga 1961; von Oswald et al. 2023, Section 3.
-
     Raises ``ValueError`` if A and b do not fit, steps < 0 or not 0 < low <= high.
 
     >>> chebyshev([[2.0]], [4.0], 3, 2.0, 2.0).tolist()
@@ -121,16 +110,17 @@ def chebyshev(A, b, steps, low, high) -> np.ndarray:
 def conjugate_gradient(A, b, steps) -> np.ndarray:
     """Run conjugate gradients from 0, every system on its own: (..., n, n), (..., n) -> (..., n).
 
-    A system whose residual is 0 stays where it is. Exact after n steps but for rounding.
-    Source: Hestenes and Stiefel 1952. Equals the iterates of ``scipy.sparse.linalg.cg``.
-
+    A system whose residual is 0 stays where it is. Equals the iterates of scipy's ``cg``.
+    Source: Hestenes and Stiefel 1952.
     Raises ``ValueError`` if A and b do not fit, A is not symmetric positive definite, or steps < 0.
 
     >>> conjugate_gradient([[2.0, 0.0], [0.0, 1.0]], [4.0, 3.0], 2).round(6).tolist()
     [2.0, 3.0]
     """
     A, b = _system(A, b)
-    _check_definite(A)
+    symmetric = np.allclose(A, np.swapaxes(A, -1, -2), rtol=1e-10, atol=1e-12)
+    if not symmetric or (np.linalg.eigvalsh(A) <= 0).any():
+        raise ValueError("A must be symmetric positive definite, got a matrix that is not")
     x, residual, direction = np.zeros_like(b), b, b
     square = np.sum(residual**2, axis=-1, keepdims=True)
     for _ in range(_checks.positive_int("steps", steps, minimum=0)):
@@ -145,18 +135,16 @@ def conjugate_gradient(A, b, steps) -> np.ndarray:
 def newton_schulz(A, steps) -> np.ndarray:
     """Return the approximate inverse after X <- X (2I - A X): (..., n, n) -> (..., n, n).
 
-    From X_0 = A^T / (||A||_1 ||A||_inf) it converges for every invertible A, since
-    I - A X is squared by each step.
-    Source: Schulz 1933; the start is Ben-Israel and Cohen's 1966.
-
+    A step squares I - A X, so from X_0 = A^T / (||A||_1 ||A||_inf) every invertible A converges.
+    Source: Schulz 1933; this start keeps the spectrum of A X_0 in (0, 1].
     Raises ``ValueError`` if A is not (..., n, n), is a zero matrix, or steps < 0.
 
     >>> newton_schulz([[2.0, 1.0], [1.0, 2.0]], 9).round(6).tolist()
     [[0.666667, -0.333333], [-0.333333, 0.666667]]
     """
-    A = _square(A)
+    A = _square(A, zero=False)
     sizes = np.abs(A).sum(axis=-2).max(axis=-1) * np.abs(A).sum(axis=-1).max(axis=-1)
-    X = np.swapaxes(A, -1, -2) / _nonzero(sizes)[..., None, None]
+    X = np.swapaxes(A, -1, -2) / sizes[..., None, None]
     for _ in range(_checks.positive_int("steps", steps, minimum=0)):
         X = 2 * X - X @ A @ X
     return X
@@ -166,20 +154,18 @@ def learned_inverse(A, alphas, betas) -> np.ndarray:
     """Return the k-step inverse with free coefficients: (..., n, n), (k,), (k,) -> (..., n, n).
 
     With Abar = A / ||A||_F, X = X^- = Y = I, every step sets Y <- Y (I - alpha_j Abar) and
-    X <- X + Y + beta_j (X - X^-) with the old X kept as X^-; the result is X / ||A||_F. Steps with
-    alpha = 1, beta = 0 give the Neumann series. ``AUTHORS_COEFFICIENTS`` has trained values.
+    X <- X + Y + beta_j (X - X^-) with the old X kept as X^-; the result is X / ||A||_F. With
+    alpha = 1, beta = 0 this is the Neumann series; ``AUTHORS_COEFFICIENTS`` has trained values.
     Source: von Oswald et al. 2023, the "Proposition 2" control of the released code.
-
-    Raises ``ValueError`` if A is not (..., n, n), is a zero matrix, or alphas and betas differ in
-    length.
+    Raises ``ValueError`` if A is not (..., n, n) or is 0, or alphas and betas differ in length.
 
     >>> learned_inverse([[4.0]], [1.0], [0.0]).tolist()
     [[0.25]]
     """
-    A = _square(A)
+    A = _square(A, zero=False)
     alphas = _checks.finite_array("alphas", alphas, ndim=1)
     betas = _shaped("betas", betas, alphas.shape)
-    norm = _nonzero(np.sqrt(np.sum(A**2, axis=(-2, -1))))[..., None, None]
+    norm = np.sqrt(np.sum(A**2, axis=(-2, -1), keepdims=True))
     unit = np.eye(A.shape[-1])
     X = previous = Y = np.broadcast_to(unit, A.shape)
     for alpha, beta in zip(alphas, betas, strict=True):
@@ -196,11 +182,10 @@ def recursive_least_squares(keys, values, queries, ridge, forgetting=None) -> np
     Source: von Oswald et al. 2023, the mesa-layer and Supplement B.
     Convention: ``ridge`` is added to the diagonal (1/lambda) and forgotten like the data; the pair
     (k_t, v_t) is included. ``forgetting`` gamma (..., T) weights what came before step t.
-
     Raises ``ValueError`` if shapes do not fit, ridge <= 0, or forgetting is not in (0, 1].
 
-    >>> recursive_least_squares([[1.0], [1.0]], [[2.0], [5.0]], [[1.0], [3.0]], 1.0).round(6).tolist()
-    [[1.0], [7.0]]
+    >>> recursive_least_squares([[1.0]], [[2.0]], [[3.0]], 1.0).tolist()
+    [[3.0]]
     """
     keys, _ = _keys_and_gammas(keys, forgetting)
     queries = _shaped("queries", queries, keys.shape)
@@ -217,15 +202,12 @@ def recursive_least_squares(keys, values, queries, ridge, forgetting=None) -> np
 
 
 def inverse_gram_scan(keys, ridge, forgetting=None) -> np.ndarray:
-    """Return R_t = (gamma_t R_{t-1}^{-1} + k_t k_t^T)^{-1} for every t: (..., T, d) -> (..., T, d, d).
+    """Return (gamma_t R_{t-1}^{-1} + k_t k_t^T)^{-1} = R_t, all t: (..., T, d) -> (..., T, d, d).
 
-    Sherman-Morrison from R_0 = I / ridge, without an inverse:
-    R_t = (R_{t-1} - R_{t-1} k k^T R_{t-1} / (gamma_t + k^T R_{t-1} k)) / gamma_t.
+    R_t = (R - R k k^T R / (gamma_t + k^T R k)) / gamma_t with R = R_{t-1}, from R_0 = I / ridge.
     Source: von Oswald et al. 2023, Supplement B, eq. (14) with its gamma index put right.
     Convention: the regulariser is forgotten too; gamma_t = 1 by default.
-
-    Raises ``ValueError`` if keys is not (..., T, d), ridge <= 0, or forgetting (..., T) is not in
-    (0, 1].
+    Raises ``ValueError`` if keys is not (..., T, d), ridge <= 0, or forgetting is not in (0, 1].
 
     >>> inverse_gram_scan([[1.0], [2.0]], 1.0)[:, 0, 0].round(6).tolist()
     [0.5, 0.166667]
@@ -234,11 +216,8 @@ def inverse_gram_scan(keys, ridge, forgetting=None) -> np.ndarray:
     last = np.eye(keys.shape[-1]) / _checks.positive("ridge", ridge)
     result = np.empty((*keys.shape, keys.shape[-1]))
     for t in range(keys.shape[-2]):
-        k, gamma = keys[..., t, :], gammas[..., t, None, None]
-        image = _apply(last, k)
-        grown = gamma + np.sum(k * image, axis=-1)[..., None, None]
-        last = (last - image[..., :, None] * image[..., None, :] / grown) / gamma
-        result[..., t, :, :] = last
+        gamma = gammas[..., t, None, None]
+        result[..., t, :, :] = last = _rank_one(last, keys[..., t, :], gamma) / gamma
     return result
 
 
@@ -248,7 +227,6 @@ def reverse_inverse_gram_scan(last, keys, forgetting=None) -> np.ndarray:
     R_{t-1} = gamma_t (R_t + R_t k k^T R_t / (1 - k^T R_t k)), the inverse of a step of
     ``inverse_gram_scan``; a backward pass needs to store R_T only.
     Source: von Oswald et al. 2023, Supplement C.1.
-
     Raises ``ValueError`` if shapes do not fit, or ``last`` is no inverse Gram matrix of these keys.
 
     >>> reverse_inverse_gram_scan([[1 / 6]], [[1.0], [2.0]])[:, 0, 0].round(6).tolist()
@@ -260,14 +238,18 @@ def reverse_inverse_gram_scan(last, keys, forgetting=None) -> np.ndarray:
     result = np.empty((*keys.shape[:-2], length + 1, d, d))
     result[..., length, :, :] = last
     for t in range(length - 1, -1, -1):
-        k, image = keys[..., t, :], _apply(last, keys[..., t, :])
-        kept = 1 - np.sum(k * image, axis=-1)[..., None, None]
-        if (kept <= 0).any():
-            raise ValueError("last must satisfy k^T R_t k < 1 for every key, got 1 or more")
-        last = last + image[..., :, None] * image[..., None, :] / kept
-        last = gammas[..., t, None, None] * last
+        last = gammas[..., t, None, None] * _rank_one(last, keys[..., t, :], -1.0)
         result[..., t, :, :] = last
     return result
+
+
+def _rank_one(R, k, offset) -> np.ndarray:
+    """R - R k k^T R / (offset + k^T R k), the Sherman-Morrison update; offset -1 takes k out."""
+    image = R @ k[..., None]
+    bottom = offset + k[..., None, :] @ image
+    if (bottom * offset <= 0).any():
+        raise ValueError("last must satisfy k^T R_t k < 1 for every key, got 1 or more")
+    return R - image * image[..., None, :, 0] / bottom
 
 
 def _apply(A, x) -> np.ndarray:
@@ -279,46 +261,29 @@ def _ratio(top, bottom) -> np.ndarray:
     return np.where(bottom > 0, top / np.where(bottom > 0, bottom, 1.0), 0.0)
 
 
-def _square(A) -> np.ndarray:
+def _square(A, zero=True) -> np.ndarray:
     A = _checks.finite_array("A", A)
     if A.ndim < 2 or A.shape[-1] != A.shape[-2] or A.shape[-1] == 0:
         raise ValueError(f"A must have shape (..., n, n) with n >= 1, got shape {A.shape}")
+    if not zero and not A.any(axis=(-2, -1)).all():
+        raise ValueError("A must not be 0, got a zero matrix")
     return A
 
 
 def _system(A, b) -> tuple[np.ndarray, np.ndarray]:
-    """A as it is and b broadcast to all systems."""
     A, b = _square(A), _checks.finite_array("b", b)
     try:
-        shape = np.broadcast_shapes(A.shape[:-1], b.shape)
+        if b.shape[-1:] != A.shape[-1:]:
+            raise ValueError
+        return A, np.broadcast_to(b, np.broadcast_shapes(A.shape[:-1], b.shape))
     except ValueError:
-        shape = None
-    if b.ndim < 1 or shape is None or b.shape[-1] != A.shape[-1]:
-        raise ValueError(f"b must have shape (..., n) that fits A {A.shape}, got shape {b.shape}")
-    return A, np.broadcast_to(b, shape)
-
-
-def _check_definite(A) -> None:
-    scale = np.abs(A).max(initial=1.0)
-    if np.abs(A - np.swapaxes(A, -1, -2)).max(initial=0.0) > 1e-10 * scale:
-        raise ValueError("A must be symmetric, got an asymmetric matrix")
-    try:
-        np.linalg.cholesky(A)
-    except np.linalg.LinAlgError:
-        raise ValueError("A must be positive definite, got one that is not") from None
-
-
-def _nonzero(sizes) -> np.ndarray:
-    if (sizes == 0).any():
-        raise ValueError("A must not be zero, got a zero matrix")
-    return sizes
+        raise ValueError(f"b must be (..., n) and fit A {A.shape}, got shape {b.shape}") from None
 
 
 def _shaped(name: str, value, *shapes) -> np.ndarray:
     """``value`` of one of the shapes, broadcast to the last of them."""
-    array = _checks.finite_array(name, value)
+    array, expected = _checks.finite_array(name, value), " or ".join(map(str, shapes))
     if array.shape not in shapes:
-        expected = " or ".join(str(shape) for shape in shapes)
         raise ValueError(f"{name} must have shape {expected}, got shape {array.shape}")
     return np.broadcast_to(array, shapes[-1])
 

@@ -240,7 +240,7 @@ def _unit_step(states) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _fit_scale(direction, targets, axis) -> np.ndarray:
-    """The number c, one for each entry that is not summed, that minimises ||targets - c direction||^2."""
+    """The numbers c that minimise ||targets - c direction||^2 summed over ``axis``."""
     size = np.sum(direction**2, axis=axis)
     return np.sum(direction * targets, axis=axis) / np.where(size > 0, size, 1.0)
 

@@ -51,19 +51,50 @@ def words(text: str) -> int:
     return len(re.findall(r"[A-Za-z][\w'’-]*", prose(text)))
 
 
-def plots(source: str) -> bool:
-    """Whether running the cell opens a figure, outside of a function that it only defines."""
+def calls(source: str) -> list[ast.Call]:
+    """The calls that running the cell makes, outside of functions that it only defines."""
 
-    def calls(node):
+    def inside(node):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
             return
         if isinstance(node, ast.Call):
-            yield ast.unparse(node.func)
+            yield node
         for child in ast.iter_child_nodes(node):
-            yield from calls(child)
+            yield from inside(child)
 
-    tree = ast.parse(TransformerManager().transform_cell(source))
-    return any(name in PLOTS for name in calls(tree))
+    return list(inside(ast.parse(TransformerManager().transform_cell(source))))
+
+
+def plots(source: str) -> bool:
+    """Whether running the cell opens a figure."""
+    return any(ast.unparse(call.func) in PLOTS for call in calls(source))
+
+
+def scrubbers(source: str) -> list[dict]:
+    """The texts given to each figure with a slider; what is no plain text counts as missing."""
+    return [
+        {
+            item.arg: item.value.value
+            for item in call.keywords
+            if isinstance(item.value, ast.Constant) and isinstance(item.value.value, str)
+        }
+        for call in calls(source)
+        if ast.unparse(call.func).split(".")[-1] == "scrubber"
+    ]
+
+
+def figures(cell) -> list[tuple[str, str, str]]:
+    """The description, caption and name of every figure of a code cell."""
+    data = cell.metadata.get("mystnb", {})
+    found = [
+        (item.get("alt", ""), item.get("caption", ""), item.get("name", ""))
+        for item in scrubbers(cell.source)
+    ]
+    if data or plots(cell.source):
+        figure = data.get("figure", {})
+        alt = data.get("image", {}).get("alt", "")
+        found.append((alt, figure.get("caption", ""), figure.get("name", "")))
+    return found
 
 
 def test_plots_are_recognised():
@@ -72,6 +103,15 @@ def test_plots_are_recognised():
     assert plots("fig, ax = panels(1)")
     assert not plots("import matplotlib.pyplot as plt\nplt.rcParams.update({})")
     assert not plots("def draw():\n    fig, ax = plt.subplots()\n    return ax")
+
+
+def test_scrubbers_are_recognised():
+    source = (
+        'def f(i):\n    return plt.figure()\n\nscrubber(f, names, alt="a" "b", name=f"{x}", dpi=9)'
+    )
+    assert scrubbers(source) == [{"alt": "ab"}] and not plots(source)
+    assert len(scrubbers("show(scrubber.scrubber(f, names))")) == 1
+    assert scrubbers("from icl_lib.scrubber import scrubber\ndef g():\n    scrubber(f)") == []
 
 
 def test_words_leave_formulas_out():
@@ -121,30 +161,21 @@ def test_code_lines_fit_the_page(notebook):
 def test_every_figure_is_described(notebook):
     alts = []
     for cell in notebook.code:
-        data = cell.metadata.get("mystnb", {})
-        alt = data.get("image", {}).get("alt", "")
-        if not data and not plots(cell.source):
-            continue
-        assert 20 <= len(alt) <= 300, f"{cell.id}: alt of {len(alt)} characters: {alt!r}"
-        figure = data.get("figure", {})
-        assert len(figure.get("caption", "")) >= 10, f"{cell.id}: no caption"
-        assert re.fullmatch(r"fig-[\w-]+", figure.get("name", "")), f"{cell.id}: no fig-name"
-        alts.append(alt)
+        for alt, caption, name in figures(cell):
+            assert 20 <= len(alt) <= 300, f"{cell.id}: alt of {len(alt)} characters: {alt!r}"
+            assert len(caption) >= 10, f"{cell.id}: no caption"
+            assert re.fullmatch(r"fig-[\w-]+", name), f"{cell.id}: no fig-name"
+            alts.append(alt)
     assert len(alts) == len(set(alts)), "two figures with one description"
 
 
 def test_figure_names_are_unique_in_the_book(books):
-    names = Counter(
-        cell.metadata["mystnb"]["figure"]["name"]
-        for item in books
-        for cell in item.code
-        if "figure" in cell.metadata.get("mystnb", {})
-    )
+    names = Counter(name for item in books for cell in item.code for _, _, name in figures(cell))
     assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_chapters_have_figures(chapter):
-    assert [cell for cell in chapter.code if "mystnb" in cell.metadata]
+    assert [figure for cell in chapter.code for figure in figures(cell)]
 
 
 def test_title_and_headings(notebook):
