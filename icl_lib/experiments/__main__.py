@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     names = _all_names() if options.names == ["all"] else options.names
     if options.seeds is not None:
         names = [f"{family}-s{seed}" for family in names for seed in options.seeds]
-    return max(_guarded(act, name) for name in names)
+    return max((_guarded(act, name) for name in names), default=0)
 
 
 def _seeds(text: str) -> list[int]:
@@ -43,6 +43,8 @@ def _seeds(text: str) -> list[int]:
     for part in text.split(","):
         low, _, high = part.partition("-")
         seeds += range(int(low), int(high or low) + 1)
+    if not seeds:
+        raise ValueError(f"seeds must be such as 0-4 or 0,3, got {text!r}")
     return seeds
 
 

@@ -168,9 +168,9 @@ def predict(model: nn.Module, states: Tensor, chunk: int = 64) -> Tensor:
     return torch.cat([model(part) for part in states.split(chunk)])
 
 
-def _training(steps: int) -> TrainConfig:
+def _training(steps: int, lr: float = 1e-3) -> TrainConfig:
     return TrainConfig(
-        steps=steps, lr=1e-3, warmup=200, weight_decay=0.1, clip_norm=1.0, log_every=100
+        steps=steps, lr=lr, warmup=200, weight_decay=0.1, clip_norm=1.0, log_every=100
     )
 
 
@@ -179,7 +179,9 @@ def _snapshots(steps: int) -> tuple[int, ...]:
     return (*dense, *range(1000, steps + 1, 250 if steps <= 3000 else 500))
 
 
-def _linear(depth: int, key_size: int, task: str, steps: int) -> SequenceExperiment:
+def _linear(
+    depth: int, key_size: int, task: str, steps: int, lr: float = 1e-3
+) -> SequenceExperiment:
     one = depth == 1
     name = f"lsa{depth}-k{key_size}" if task == "linear" else f"{task}-lsa{depth}-k{key_size}"
     model = SequenceConfig(
@@ -189,7 +191,7 @@ def _linear(depth: int, key_size: int, task: str, steps: int) -> SequenceExperim
         tokens="two-channel" if one else "constructed",
     )
     return SequenceExperiment(
-        f"{name}-s0", task, model, _training(steps), 0, snapshots=_snapshots(steps)
+        f"{name}-s0", task, model, _training(steps, lr), 0, snapshots=_snapshots(steps)
     )
 
 
@@ -211,19 +213,19 @@ FAMILIES = [
     (_linear(1, 20, "linear", 2000), 5),
     (_linear(2, 20, "linear", 3000), 3),
     (_linear(2, 40, "linear", 3000), 3),
-    (_linear(4, 20, "linear", 4000), 3),
-    (_linear(4, 40, "linear", 4000), 3),
-    (_linear(6, 20, "linear", 5000), 3),
-    (_linear(6, 40, "linear", 5000), 3),
+    (_linear(4, 20, "linear", 2500), 3),
+    (_linear(4, 40, "linear", 2500), 3),
+    (_linear(6, 20, "linear", 3000), 3),
+    (_linear(6, 40, "linear", 3000), 3),
     (_mesa("linear", 3000), 3),
     (_linear(1, 20, "contracting", 2000), 3),
-    (_linear(1, 20, "fixed", 2000), 3),
+    (_linear(1, 20, "fixed", 5000, lr=3e-3), 3),
     (_linear(2, 20, "contracting", 3000), 1),
     (_linear(2, 20, "fixed", 3000), 1),
-    (_linear(4, 20, "contracting", 4000), 1),
-    (_linear(4, 20, "fixed", 4000), 1),
-    (_linear(6, 20, "contracting", 5000), 1),
-    (_linear(6, 20, "fixed", 5000), 1),
+    (_linear(4, 20, "contracting", 2500), 1),
+    (_linear(4, 20, "fixed", 2500), 1),
+    (_linear(6, 20, "contracting", 3000), 1),
+    (_linear(6, 20, "fixed", 3000), 1),
     (_mesa("contracting", 3000), 1),
     (_mesa("fixed", 3000), 1),
     (_chebyshev(2, "linear"), 1),

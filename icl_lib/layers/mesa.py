@@ -13,6 +13,7 @@ Two exact forms: :func:`recursive_mesa`, one Sherman-Morrison update a position 
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -22,6 +23,7 @@ from icl_lib._checks import positive_int
 from icl_lib.layers.recursive_mesa import check_mesa, recursive_mesa
 
 BLOCK = 2**18  # numbers in one array that is worked on at a time: what a processor's cache holds
+FORGETTING = 1e-4  # the least product of gamma in one chunk
 
 __all__ = ["mesa_attention", "recursive_mesa"]
 
@@ -52,7 +54,7 @@ def mesa_attention(
     values : (..., T, d_v)
     lam : lambda > 0, a number or a tensor that broadcasts with the leading axes, such as (H,)
     forgetting : gamma (..., T) in (0, 1]; none means 1
-    chunk : positions a chunk; the default depends on d
+    chunk : positions a chunk; the default depends on d, and strong forgetting shortens it
 
     Raises
     ------
@@ -67,6 +69,7 @@ def mesa_attention(
     flat = [part.reshape(-1, *part.shape[-2:]) for part in (queries, keys, values)]
     lam = lam.expand(keys.shape[:-2]).reshape(-1)
     gamma = None if forgetting is None else forgetting.reshape(-1, length)
+    chunk = chunk if gamma is None else _short_enough(gamma, chunk)
     outputs = []
     for rows in torch.arange(len(lam)).split(max(1, BLOCK // (length * size))):
         part = slice(int(rows[0]), int(rows[-1]) + 1)
@@ -95,6 +98,15 @@ def _split(part: Tensor, chunk: int) -> Tensor:
     if padding:
         part = torch.nn.functional.pad(part, (0, 0, 0, padding))
     return part.unflatten(1, (-1, chunk))
+
+
+def _short_enough(gamma: Tensor, chunk: int) -> int:
+    """Return ``chunk``, halved until no chunk forgets by more than ``FORGETTING``: digits go with it."""
+    logs = _split(gamma.detach().double().log().unsqueeze(-1), chunk).sum(-2)
+    while chunk > 1 and float(logs.min()) < math.log(FORGETTING):
+        chunk //= 2
+        logs = _split(gamma.detach().double().log().unsqueeze(-1), chunk).sum(-2)
+    return chunk
 
 
 def _weighted(keys: Tensor, values: Tensor, gamma: Tensor, chunk: int) -> _Chunks:
