@@ -1,7 +1,7 @@
 """Named runs of Part 3: attention stacks and learned iterations on random dynamical systems.
 
-Source: von Oswald et al. 2023, Tables 1-3 and released settings; ``PAPER_SETTINGS`` holds the published
-settings beside which ours are smaller (one CPU thread for a few minutes a run).
+Source: von Oswald et al. 2023, Tables 1-3 and released settings; ``PAPER_SETTINGS`` holds the
+published settings beside which ours are smaller (one CPU thread for a few minutes a run).
 """
 
 from __future__ import annotations

@@ -22,7 +22,8 @@ from torch import Tensor
 from icl_lib._checks import positive_int
 from icl_lib.layers.recursive_mesa import check_mesa, recursive_mesa
 
-BLOCK = 2**18  # numbers in one array that is worked on at a time: what a processor's cache holds
+CHUNK = 32  # positions a chunk at most: longer chunks need fewer steps, but more work a position
+BLOCK = 2**15  # numbers in one array that is worked on at a time, so that a cache holds several
 FORGETTING = 1e-4  # the least product of gamma in one chunk
 
 __all__ = ["mesa_attention", "recursive_mesa"]
@@ -42,8 +43,8 @@ def mesa_attention(
     Source: von Oswald et al. 2023, mesa-layer and Appendix B; the chunked form is derived in
     Chapter 11. Equals ``scipy.linalg.cho_solve`` on every prefix. Delicate steps (the triangular
     factors and the inverse that is carried on) are computed in float64 whatever the input's type.
-    The backward pass is closed as well and keeps six arrays of the size of the queries and one
-    d_v x d state a chunk.
+    The backward pass is closed as well and keeps five arrays of the size of the queries (two are
+    the keys and values themselves) and one d x d_v state a chunk.
 
     Convention: ``lam`` is lambda, so 1/lambda is added to the diagonal; the current position is
     included; forgetting acts on the regulariser too.
@@ -54,7 +55,7 @@ def mesa_attention(
     values : (..., T, d_v)
     lam : lambda > 0, a number or a tensor that broadcasts with the leading axes, such as (H,)
     forgetting : gamma (..., T) in (0, 1]; none means 1
-    chunk : positions a chunk; the default depends on d, and strong forgetting shortens it
+    chunk : positions a chunk, by default 32 or a little less; strong forgetting shortens it
 
     Raises
     ------
@@ -62,28 +63,23 @@ def mesa_attention(
         If the shapes do not fit, lambda is not positive or gamma is not in (0, 1].
     """
     lam = check_mesa(queries, keys, values, lam, forgetting)
-    length, size = keys.shape[-2:]
-    chunk = min(
-        length, (32 if size <= 32 else 64) if chunk is None else positive_int("chunk", chunk)
-    )
+    length = keys.shape[-2]
+    if chunk is None:
+        chunk = -(-length // -(-length // CHUNK))  # equal chunks: 50 positions are 25 + 25
+    chunk = min(length, positive_int("chunk", chunk))
     flat = [part.reshape(-1, *part.shape[-2:]) for part in (queries, keys, values)]
     lam = lam.expand(keys.shape[:-2]).reshape(-1)
-    gamma = None if forgetting is None else forgetting.reshape(-1, length)
-    chunk = chunk if gamma is None else _short_enough(gamma, chunk)
-    outputs = []
-    for rows in torch.arange(len(lam)).split(max(1, BLOCK // (length * size))):
-        part = slice(int(rows[0]), int(rows[-1]) + 1)
-        decay = lam.new_ones(0) if gamma is None else gamma[part]
-        outputs.append(_ChunkedMesa.apply(*(x[part] for x in flat), lam[part], decay, chunk))
-    return torch.cat(outputs).view(values.shape)
+    gamma = lam.new_ones(0) if forgetting is None else forgetting.reshape(-1, length)
+    chunk = chunk if forgetting is None else _short_enough(gamma, chunk)
+    return _ChunkedMesa.apply(*flat, lam, gamma, chunk).view(values.shape)
 
 
 class _Chunks(NamedTuple):
-    """Keys and values weighted for the chunk they are in, and the decays of forgetting.
+    """Keys and values (N, n, C, .) weighted for the chunk they are in, and how forgetting decays.
 
-    ``weight`` (N, n, C) is 1/sqrt(c_t) with c_t the product of gamma from the chunk's start to t:
-    within a chunk, H_t/c_t = H_start + sum (k_s/sqrt(c_s)) (k_s/sqrt(c_s))^T. ``total`` (N, n) is
-    c at the chunk's end. None of them exists without forgetting.
+    ``weight`` (N, n, C, 1) is 1/sqrt(c_t) with c_t the product of gamma from the chunk's start to
+    t: within a chunk, H_t/c_t = H_start + sum (k_s/sqrt(c_s)) (k_s/sqrt(c_s))^T. ``total``
+    (N, n, 1, 1) is c at the chunk's end. Both are None where nothing is forgotten.
     """
 
     keys: Tensor
@@ -91,62 +87,68 @@ class _Chunks(NamedTuple):
     weight: Tensor | None
     total: Tensor | None
 
+    def decays(self, rows: slice, part: slice):
+        """Return c at the end of each chunk in ``part``, or a None for each."""
+        if self.total is None:
+            return [None] * self.keys[0, part].shape[0]
+        return self.total[rows, part].unbind(1)
 
-def _split(part: Tensor, chunk: int) -> Tensor:
-    """Return (N, n, C, d) for (N, T, d), zeros appended: a zero key changes nothing."""
+
+def _split(part: Tensor, chunk: int, fill: float = 0.0) -> Tensor:
+    """Return (N, n, C, ...) for (N, T, ...), padded at the end: a zero key changes nothing."""
     padding = -part.shape[1] % chunk
     if padding:
-        part = torch.nn.functional.pad(part, (0, 0, 0, padding))
+        widths = (0, 0) * (part.ndim - 2) + (0, padding)
+        part = torch.nn.functional.pad(part, widths, value=fill)
     return part.unflatten(1, (-1, chunk))
 
 
 def _short_enough(gamma: Tensor, chunk: int) -> int:
-    """Return ``chunk``, halved until no chunk forgets by more than ``FORGETTING``: digits go with it."""
-    logs = _split(gamma.detach().double().log().unsqueeze(-1), chunk).sum(-2)
-    while chunk > 1 and float(logs.min()) < math.log(FORGETTING):
+    """Return ``chunk``, halved until none decays below ``FORGETTING``: digits are lost with it."""
+    logs = gamma.detach().double().log()
+    while chunk > 1 and float(_split(logs, chunk).sum(-1).min()) < math.log(FORGETTING):
         chunk //= 2
-        logs = _split(gamma.detach().double().log().unsqueeze(-1), chunk).sum(-2)
     return chunk
 
 
-def _weighted(keys: Tensor, values: Tensor, gamma: Tensor, chunk: int) -> _Chunks:
+def _weighted(keys: Tensor, values: Tensor, gamma: Tensor, chunk: int, dtype) -> _Chunks:
     keys, values = _split(keys, chunk), _split(values, chunk)
     if gamma.numel() == 0:
         return _Chunks(keys, values, None, None)
-    padding = keys.shape[1] * chunk - gamma.shape[1]
-    gamma = torch.nn.functional.pad(gamma.double(), (0, padding), value=1.0)
-    decay = gamma.unflatten(1, (-1, chunk)).cumprod(-1)
-    weight = decay.rsqrt()
-    return _Chunks(
-        keys * weight.unsqueeze(-1), values * weight.unsqueeze(-1), weight, decay[..., -1]
-    )
+    decay = _split(gamma.double(), chunk, 1.0).cumprod(-1)
+    weight, total = decay.rsqrt().unsqueeze(-1).to(dtype), decay[..., -1, None, None].to(dtype)
+    return _Chunks(keys * weight, values * weight, weight, total)
 
 
-def _carry(chunks: _Chunks, lam: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return per chunk: R and Phi at its start, and its G and U, all float64.
+def _blocks(chunks: _Chunks):
+    """Yield rows and, for each, the parts of its time axis: slices with about BLOCK numbers."""
+    count, length, numbers = len(chunks.keys), chunks.keys.shape[1], chunks.keys[0, 0].numel()
+    rows = max(1, min(count, BLOCK // numbers))
+    span = max(1, BLOCK // (rows * numbers))
+    for row in range(0, count, rows):
+        yield slice(row, row + rows), [slice(i, i + span) for i in range(0, length, span)]
 
-    For keys K (C, d) and values V of a chunk, S = I + K R K^T = L L^T; leading blocks of a Cholesky
-    factor factor the leading blocks, so G = L^-1 K R and U = L^-1 (V - K Phi^T) serve all prefixes:
-    R_t = R - sum_{i<=t} G_i^T G_i and Phi_t = Phi + sum_{i<=t} U_i^T G_i (times 1/c_t for R).
+
+def _carry(k: Tensor, targets: Tensor, state: Tensor, decays):
+    """Walk over chunks; return every chunk's W at its start and its [G | -U], and the last W.
+
+    W = [R | Phi^T] is the state (N, d, d + d_v), ``k`` (N, n, C, d) and ``targets`` [0 | V]. With
+    S = I + K R K^T = L L^T, the leading blocks of L factor the leading blocks of S. So
+    [G | -U] = L^-1 (K W - [0 | V]) serves all prefixes: W_t = W - sum_{i<=t} G_i^T [G_i | -U_i].
     """
-    keys, values = chunks.keys.double(), chunks.values.double()
-    count, size, n_values = keys.shape[1], keys.shape[-1], values.shape[-1]
-    inverse = torch.diag_embed(lam.double().unsqueeze(-1).expand(-1, size))  # R_0 = lambda I
-    solution = keys.new_zeros(keys.shape[0], n_values, size)
-    identity = torch.eye(keys.shape[2], dtype=keys.dtype)
-    starts = []
-    for index in range(count):
-        k, v = keys[:, index], values[:, index]
-        both = torch.cat([k @ inverse, torch.baddbmm(v, k, solution.mT, alpha=-1)], dim=-1)
-        factor = torch.linalg.cholesky(torch.baddbmm(identity, both[..., :size], k.mT))
-        both = torch.linalg.solve_triangular(factor, both, upper=False)
-        starts.append((inverse, solution, both))
-        g, u = both[..., :size], both[..., size:]
-        inverse, solution = inverse - g.mT @ g, torch.baddbmm(solution, u.mT, g)
-        if chunks.total is not None:
-            inverse = inverse / chunks.total[:, index, None, None]
-    inverses, solutions, both = (torch.stack(part, dim=1) for part in zip(*starts, strict=True))
-    return inverses, solutions, both[..., :size], both[..., size:]
+    size, identity = k.shape[-1], torch.eye(k.shape[2], dtype=k.dtype)
+    starts, solutions = [], []
+    for keys, target, decay in zip(k.unbind(1), targets.unbind(1), decays, strict=True):
+        hits = torch.baddbmm(target, keys, state, beta=-1)
+        factor = torch.linalg.cholesky(torch.baddbmm(identity, hits[..., :size], keys.mT))
+        # inverting L and one product take less time than solving for all columns of the right side
+        both = torch.linalg.solve_triangular(factor, identity, upper=False) @ hits
+        starts.append(state)
+        solutions.append(both)
+        state = torch.baddbmm(state, both[..., :size].mT, both, alpha=-1)
+        if decay is not None:
+            state[..., :size] /= decay  # H is multiplied by c at the end of the chunk
+    return torch.stack(starts, dim=1), torch.stack(solutions, dim=1), state
 
 
 class _ChunkedMesa(torch.autograd.Function):
@@ -154,67 +156,77 @@ class _ChunkedMesa(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, queries, keys, values, lam, gamma, chunk):
-        chunks = _weighted(keys, values, gamma, chunk)
-        inverse, solution, g, u = _carry(chunks, lam)
-        q = _split(queries, chunk).double()
-        scores = (q @ g.mT).tril_()
-        output = torch.matmul(q, solution.mT) + scores @ u
-        solved = torch.matmul(q, inverse) - scores @ g  # c_t R_t q_t
-        kept = [part.to(keys.dtype) for part in (solved, solution, g, u)]
-        ctx.save_for_backward(keys, values, lam, gamma, *kept)
+        q, chunks = _split(queries, chunk), _weighted(keys, values, gamma, chunk, torch.float64)
+        size, n_values = keys.shape[-1], values.shape[-1]
+        solved, output = queries.new_empty(q.shape), values.new_empty(*q.shape[:-1], n_values)
+        both = keys.new_empty(*q.shape[:-1], size + n_values)  # [G | -U]
+        solution = keys.new_empty(*q.shape[:2], size, n_values)  # Phi^T at the start of each chunk
+        for rows, parts in _blocks(chunks):
+            state = both.new_zeros(len(q[rows]), size, size + n_values, dtype=torch.float64)
+            state.diagonal(dim1=1, dim2=2)[:] = lam[rows, None]  # R_0 = lambda I, Phi_0 = 0
+            for part in parts:
+                at = (rows, part)
+                targets = torch.nn.functional.pad(chunks.values[at].double(), (size, 0))
+                starts, found, state = _carry(
+                    chunks.keys[at].double(), targets, state, chunks.decays(*at)
+                )
+                query = q[at].double()
+                scores = (query @ found[..., :size].mT).tril_()
+                result = query @ starts - scores @ found  # [c_t R_t q_t | o_t]
+                solved[at], output[at] = result[..., :size], result[..., size:]
+                both[at], solution[at] = found, starts[..., size:]
+        ctx.save_for_backward(keys, values, lam, gamma, solved, solution, both)
         ctx.chunk = chunk
-        return output.flatten(1, 2)[:, : queries.shape[1]].to(queries.dtype)
+        return output.flatten(1, 2)[:, : keys.shape[1]]
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
-        keys, values, lam, gamma, solved, solution, g, u = ctx.saved_tensors
-        length, chunks = keys.shape[1], _weighted(keys, values, gamma, ctx.chunk)
-        k, v = chunks.keys.to(keys.dtype), chunks.values.to(keys.dtype)
-        e = _split(grad, ctx.chunk)
-        adjoint = e @ solution + (e @ u.mT).tril_() @ g  # Phi_t^T e_t, the gradient of q_t
-        later_e, later_adjoint = _later(e, adjoint, solved, chunks.total)
-        hits = (solved @ k.mT).tril_()  # (t, s): c_t R_t q_t . k_s
-        residual = (e @ v.mT - adjoint @ k.mT).tril_()
-        d_values = hits.mT @ e + k @ later_e.mT
-        d_keys = residual.mT @ solved - hits.mT @ adjoint
-        d_keys = d_keys + v @ later_e - k @ (later_adjoint + later_adjoint.mT)
+        keys, values, lam, gamma, *kept = ctx.saved_tensors
+        chunks, e = _weighted(keys, values, gamma, ctx.chunk, keys.dtype), _split(grad, ctx.chunk)
+        d_queries, d_keys, d_values = map(torch.empty_like, (chunks.keys, *chunks[:2]))
+        traces = keys.new_empty(d_keys.shape[:2])
+        for rows, parts in _blocks(chunks):
+            later = grad.new_zeros(len(e[rows]), e.shape[-1] + keys.shape[-1], keys.shape[-1])
+            for part in reversed(parts):
+                at = (rows, part)
+                pairs = torch.cat([chunks.values[at], chunks.keys[at]], dim=-1)
+                adjoint, d_pairs, later = _block_gradient(
+                    e[at], pairs, *(each[at] for each in kept), chunks.decays(*at), later
+                )
+                d_queries[at], traces[at] = adjoint, (kept[0][at] * adjoint).sum((-2, -1))
+                d_values[at], d_keys[at] = d_pairs.tensor_split([values.shape[-1]], dim=-1)
         if chunks.weight is not None:
-            weight = chunks.weight.unsqueeze(-1).to(keys.dtype)
-            d_values, d_keys = d_values * weight, d_keys * weight
+            d_keys, d_values = d_keys.mul_(chunks.weight), d_values.mul_(chunks.weight)
+            before = torch.nn.functional.pad(chunks.total[:, :-1, 0, 0], (1, 0), value=1.0)
+            traces = traces * before.cumprod(1)  # 1/lambda on the diagonal decays like the data
         d_queries, d_keys, d_values = (
-            part.flatten(1, 2)[:, :length] for part in (adjoint, d_keys, d_values)
+            part.flatten(1, 2)[:, : keys.shape[1]] for part in (d_queries, d_keys, d_values)
         )
-        d_lam = _lambda_gradient(solved, adjoint, lam, chunks.total)
         d_gamma = _forgetting_gradient(keys, values, d_keys, d_values, gamma)
         d_gamma = d_gamma if ctx.needs_input_grad[4] else None
-        return d_queries, d_keys, d_values, d_lam, d_gamma, None
+        return d_queries, d_keys, d_values, traces.sum(1) / lam.square(), d_gamma, None
 
 
-def _later(e: Tensor, adjoint: Tensor, solved: Tensor, total: Tensor | None):
-    """Return sum over later chunks of e_t q*_t^T and of (Phi_t^T e_t) q*_t^T, (N, n, ., d).
+def _block_gradient(e, pairs, solved, solution, both, decays, later):
+    """Return the gradients of queries and of weighted ``pairs`` [V | K] of a block of chunks.
 
-    Both are decayed back to the start of the chunk that they are added to.
+    ``later`` (N, d_v + d, d) is the sum over later chunks of [e_t | -a_t]^T (R_t q_t)^T with a_t =
+    Phi_t^T e_t; it is returned with this block's terms added.
     """
-    sums = torch.cat([e, adjoint], dim=-1).mT @ solved  # (N, n, d_v + d, d)
-    if total is None:
-        later = sums.flip(1).cumsum(1).flip(1) - sums
-    else:
-        rows = [torch.zeros_like(sums[:, 0])]
-        for index in reversed(range(sums.shape[1] - 1)):
-            decay = total[:, index, None, None].to(sums.dtype)
-            rows.append(decay * (sums[:, index + 1] + rows[-1]))
-        later = torch.stack(rows[::-1], dim=1)
-    return later[..., : e.shape[-1], :], later[..., e.shape[-1] :, :]
-
-
-def _lambda_gradient(solved, adjoint, lam, total) -> Tensor:
-    """Return dL/dlambda (N,): 1/lambda stands on the diagonal of H_t, decayed like the data."""
-    each = (solved * adjoint).sum((-2, -1))  # (N, n)
-    if total is not None:
-        before = torch.nn.functional.pad(total[:, :-1], (1, 0), value=1.0).cumprod(1)
-        each = each * before.to(each.dtype)
-    return each.sum(-1) / lam.square()
+    n_values, size = e.shape[-1], solved.shape[-1]
+    keys, g, minus_u = pairs[..., n_values:], both[..., :size], both[..., size:]
+    adjoint = e @ solution.mT - (e @ minus_u.mT).tril_() @ g  # a_t, the gradient of q_t
+    signed = torch.cat([e, -adjoint], dim=-1)
+    after = []
+    for terms, decay in zip((signed.mT @ solved).unbind(1)[::-1], decays[::-1], strict=True):
+        after.append(later if decay is None else decay * later)
+        later = terms + after[-1]
+    after = torch.stack(after[::-1], dim=1)
+    hits = (solved @ keys.mT).tril_()  # (t, s): c_t R_t q_t . k_s
+    d_pairs = hits.mT @ signed + keys @ after.mT
+    d_pairs[..., n_values:] += (signed @ pairs.mT).tril_().mT @ solved + pairs @ after
+    return adjoint, d_pairs, later
 
 
 def _forgetting_gradient(keys, values, d_keys, d_values, gamma) -> Tensor:

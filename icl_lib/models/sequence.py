@@ -1,7 +1,8 @@
 """A stack of attention layers that reads a sequence and predicts each next element.
 
 Source: von Oswald et al. 2023, architecture: no biases, no MLP, no LayerNorm; a residual stream
-that is clipped after every layer. The four weight matrices of a head are kept as the paper writes them.
+that is clipped after every layer. The four weight matrices of a head are kept as the paper writes
+them.
 """
 
 from __future__ import annotations
@@ -60,9 +61,10 @@ class SequenceConfig:
 class AttentionLayer(nn.Module):
     """One multi-head attention layer: sum over heads of P_h applied to the head's output.
 
-    Source: von Oswald et al. 2023, the definition of a self-attention layer. ``w_q``, ``w_k``, ``w_v`` (H, n_a, width) and ``p``
-    (H, width, n_a) act on column vectors, as in the paper. A mesa layer has ``log_lambda`` (H,)
-    too: lambda = exp(log_lambda) is positive whatever the optimiser does.
+    Source: von Oswald et al. 2023, the definition of a self-attention layer. ``w_q``, ``w_k``,
+    ``w_v`` (H, n_a, width) and ``p`` (H, width, n_a) act on column vectors, as in the paper. A mesa
+    layer has ``log_lambda`` (H,) too: lambda = exp(log_lambda) is positive whatever the optimiser
+    does.
     """
 
     def __init__(self, kind: str, width: int, heads: int, key_size: int):

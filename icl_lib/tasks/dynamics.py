@@ -65,11 +65,11 @@ def linear_rollout(w_star: Tensor, drive: Tensor) -> Tensor:
     w_star : (B, n, n)
     drive : (B, T, n); its first entry is the initial state
     """
-    states, power, stride = drive, w_star.transpose(-1, -2), 1
+    states, power, stride = drive.clone(), w_star.transpose(-1, -2), 1
     while stride < drive.shape[1]:
-        moved = states[:, :-stride] @ power
-        states = torch.cat([states[:, :stride], states[:, stride:] + moved], dim=1)
-        power, stride = power @ power, 2 * stride
+        power = power if stride == 1 else power @ power
+        states[:, stride:] += states[:, :-stride] @ power
+        stride *= 2
     return states
 
 

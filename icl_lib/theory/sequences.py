@@ -110,6 +110,32 @@ def ridge_lagged(states, ridge, features=None) -> np.ndarray:
     return _ridge(states, ridge, features, lag=1)
 
 
+def kernel_regression(states, sharpness) -> np.ndarray:
+    """Predict sum_{t' < t} softmax(beta s_{t'} . s_t) s_{t'+1}: (..., T, n) -> (..., T, n).
+
+    ``sharpness`` is beta >= 0. At t = 1 there is no pair and the prediction is 0. This is what one
+    softmax attention layer without weights computes from pairs (s_{t'}, s_{t'+1}).
+    Source: von Oswald et al. 2023, Figure 5B, softmax kernel regression.
+    Convention: the newest pair (s_{t-1}, s_t) is included.
+
+    Raises ``ValueError`` if ``states`` is not (..., T, n) or ``sharpness`` is negative.
+
+    >>> kernel_regression([[1.0], [2.0], [4.0]], 0.0)[:, 0].tolist()
+    [0.0, 2.0, 3.0]
+    """
+    states = _sequence("states", states)
+    beta = _checks.nonnegative("sharpness", sharpness)
+    keys = _shift(states, 1)  # row t' is s_{t'-1}, the key of the value s_{t'}
+    scores = beta * (states @ np.swapaxes(keys, -1, -2))
+    pairs = np.tril(np.ones(scores.shape[-2:], dtype=bool))
+    pairs[:, 0] = False  # s_0 is no state
+    scores = np.where(pairs, scores, -np.inf)
+    top = np.max(scores, axis=-1, keepdims=True)
+    weights = np.exp(scores - np.where(np.isfinite(top), top, 0.0))
+    total = weights.sum(-1, keepdims=True)
+    return weights @ states / np.where(total > 0, total, 1.0)
+
+
 def preconditioned_inputs(states, ridge) -> np.ndarray:
     """Return H_t^* s_t with H_t^* = (S_{t-1} S_{t-1}^T + ridge I)^{-1}: (..., T, n) -> same.
 

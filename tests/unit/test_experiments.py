@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("workplace")
 
 class TestRegistry:
     def test_names(self):
-        names = [name for name in EXPERIMENTS if not name.startswith("tiny")]
+        names = [name for name in EXPERIMENTS if name.startswith("gpt")]
         expected = {
             f"gpt-d5-{inputs}-n{n}-s{seed}"
             for inputs in ("fixed", "random")
@@ -38,7 +38,7 @@ class TestRegistry:
         expected -= {"gpt-d5-random-n25-s2"}  # two seeds of this family are trained
         assert set(names) == expected and len(names) == 20
 
-    @pytest.mark.parametrize("name", [n for n in EXPERIMENTS if n.endswith("s1")])
+    @pytest.mark.parametrize("name", [n for n in EXPERIMENTS if re.match("gpt.*s1", n)])
     def test_entries_say_what_their_name_says(self, name):
         run = EXPERIMENTS[name]
         d, inputs, n_train, seed = re.fullmatch(r"gpt-d(\d+)-(\w+)-n(\d+)-s(\d+)", name).groups()
@@ -60,7 +60,7 @@ class TestRegistry:
 
     def test_loss_at_the_start_is_near_that_of_predicting_zero(self):
         for name, run in EXPERIMENTS.items():
-            if name.endswith("s0") and not name.startswith("tiny"):
+            if name.startswith("gpt") and name.endswith("s0"):
                 model = run.build_model()
                 with torch.no_grad():
                     loss = np.mean([float(run.loss_at(model, step)) for step in range(6)])
@@ -115,9 +115,19 @@ class TestRegistry:
         assert got["normalised_error"] == pytest.approx(error.mean(), rel=1e-5)
         assert got["standard_error"] == pytest.approx(error.std(ddof=1) / 8, rel=1e-5)
 
-    def test_unknown_names(self):
-        with pytest.raises(ValueError, match=r"name must be one of \['gpt-d5.*got 'gpt'"):
-            registry.get("gpt")
+    @pytest.mark.parametrize("name", ["gpt", "gpt-d5-fixed-n10", "gpt-d5-fixed-n10-s", "nobody-s0"])
+    def test_unknown_names(self, name):
+        with pytest.raises(ValueError, match=rf"name must be one of \['gpt-d5.*got '{name}'"):
+            registry.get(name)
+
+    @pytest.mark.parametrize("family", ["gpt-d5-fixed-n10", "lsa1-k20", "contracting-chebyshev6"])
+    def test_any_seed_of_a_family_exists(self, family):
+        first, far = registry.get(f"{family}-s0"), registry.get(f"{family}-s41")
+        assert far.name == f"{family}-s41" and far.seed == 41 and far.family == family
+        assert replace(far, name=first.name, seed=0) == first
+        assert f"{family}-s41" not in EXPERIMENTS and family in registry.families()
+        with pytest.raises(ValueError, match="name must be one of"):
+            registry.get(f"{family}-s-1")
 
 
 class TestTraining:

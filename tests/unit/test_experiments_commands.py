@@ -18,6 +18,7 @@ from tiny_experiments import (  # noqa: F401 - fixtures
     temporary_workplace,
 )
 
+from icl_lib.experiments import __main__ as commands
 from icl_lib.experiments import checkpoint, runs
 from icl_lib.experiments.__main__ import main
 from icl_lib.experiments.registry import EXPERIMENTS
@@ -49,7 +50,7 @@ class TestVerify:
 class TestSeedBand:
     def write_record(self, *errors, **more):
         entries = {
-            f"tiny-s{i}": {"status": "completed", "normalised_error": error}
+            f"tiny-fixed-n3-s{i}": {"status": "completed", "normalised_error": error}
             for i, error in enumerate(errors)
         }
         checkpoint.folder().mkdir(parents=True)
@@ -57,21 +58,22 @@ class TestSeedBand:
 
     def test_three_seeds(self):
         """Geometric mean times exp(+-3 s), s the sample deviation of the logarithms."""
-        failed = {"tiny-s9": {"status": "failed", "reason": "loss"}}
+        failed = {"tiny-fixed-n3-s9": {"status": "failed", "reason": "loss"}}
         other = {"tiny-n2-s0": {"status": "completed", "normalised_error": 9.0}}
         self.write_record(0.1, 0.2, 0.4, **failed, **other)
-        low, high = runs.seed_band("tiny")
+        low, high = runs.seed_band("tiny-fixed-n3")
         assert low == pytest.approx(0.2 / 2**3) and high == pytest.approx(0.2 * 2**3)
 
     def test_one_seed_is_no_band(self):
         self.write_record(0.1)
-        with pytest.raises(ValueError, match="family 'tiny' must have two recorded seeds, got 1"):
-            runs.seed_band("tiny")
+        message = "family 'tiny-fixed-n3' must have two recorded seeds, got 1"
+        with pytest.raises(ValueError, match=message):
+            runs.seed_band("tiny-fixed-n3")
 
     def test_completed_runs(self):
-        failed = {"tiny-s9": {"status": "failed", "reason": "loss"}}
+        failed = {"tiny-fixed-n3-s9": {"status": "failed", "reason": "loss"}}
         self.write_record(0.1, 0.2, **failed)
-        assert runs.completed("tiny") == ["tiny-s0", "tiny-s1"]
+        assert runs.completed("tiny-fixed-n3") == ["tiny-fixed-n3-s0", "tiny-fixed-n3-s1"]
         for function in (runs.completed, runs.seed_band):
             with pytest.raises(ValueError, match="family must have a completed run .*'nobody'"):
                 function("nobody")
@@ -108,7 +110,8 @@ class TestCommandLine:
     def test_show(self, capsys):
         assert main(["show", NAME]) == 0
         shown = json.loads(capsys.readouterr().out)
-        assert list(shown) == ["configuration"] and shown["configuration"]["n_train"] == 3
+        assert list(shown) == ["configuration", "paper"] and "500 000 steps" in shown["paper"]
+        assert shown["configuration"]["n_train"] == 3
         runs.train_experiment(NAME, progress=False)
         assert main(["show", NAME]) == 0
         assert json.loads(capsys.readouterr().out)["metrics"]["normalised_error"] > 0
@@ -162,13 +165,51 @@ class TestCommandLine:
         assert main(["verify", "all"]) == 0
         assert NAME in capsys.readouterr().out
 
+    def test_all_leaves_out_what_is_on_record_as_failed(self, path, monkeypatch, capsys):
+        for name in [name for name in EXPERIMENTS if name != NAME]:
+            monkeypatch.delitem(EXPERIMENTS, name)
+        monkeypatch.setitem(EXPERIMENTS, "tiny-fixed-n3-s1", replace(TINY, name="tiny-fixed-n3-s1"))
+        assert main(["verify", "all"]) == 1  # it has never run
+        runs._record("tiny-fixed-n3-s1", {"status": "failed", "reason": "loss"})
+        assert main(["verify", "all"]) == 0
+        assert "tiny-fixed-n3-s1" not in capsys.readouterr().out
+        runs._record(NAME, {"status": "failed", "reason": "loss"})
+        assert main(["verify", "all"]) == 0 and capsys.readouterr().out == ""
+
+    def test_seeds(self, monkeypatch):
+        """--seeds makes a family into its runs, and any seed exists."""
+        seen = []
+        monkeypatch.setattr(commands, "_train", lambda name: seen.append(name) or 0)
+        assert main(["train", "lsa1-k20", "gpt-d5-fixed-n10", "--seeds", "0-1"]) == 0
+        assert main(["train", "lsa1-k20", "--seeds", "3,5-6"]) == 0
+        assert seen == [
+            *("lsa1-k20-s0", "lsa1-k20-s1", "gpt-d5-fixed-n10-s0", "gpt-d5-fixed-n10-s1"),
+            *("lsa1-k20-s3", "lsa1-k20-s5", "lsa1-k20-s6"),
+        ]
+
+    def test_train_seeds(self, capsys):
+        assert main(["train", "tiny-fixed-n3", "--seeds", "0-1"]) == 0
+        assert sorted(runs.record()) == ["tiny-fixed-n3-s0", "tiny-fixed-n3-s1"]
+        assert main(["verify", "tiny-fixed-n3", "--seeds", "0,1"]) == 0
+        assert main(["train", NAME, "--seeds", "0"]) == 1  # a run where a family was expected
+        assert "name must be one of" in capsys.readouterr().err
+
     def test_divergence(self, monkeypatch, capsys):
         wild = replace(TINY, training=replace(TINY.training, lr=1e30))
         monkeypatch.setitem(EXPERIMENTS, NAME, wild)
         assert main(["train", NAME]) == 1
         assert f"{NAME}: the loss" in capsys.readouterr().err
 
-    @pytest.mark.parametrize("arguments", [[], ["dance"], ["train"]])
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            [],
+            ["dance"],
+            ["train"],
+            ["train", NAME, "--seeds", "a"],
+            ["train", NAME, "--seeds", "4-2"],
+        ],
+    )
     def test_usage(self, arguments, capsys):
         with pytest.raises(SystemExit) as caught:
             main(arguments)

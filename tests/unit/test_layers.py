@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icl_lib.layers.linear import linear_attention
+from icl_lib.layers.linear import linear_attention, multi_head_linear_attention
 from icl_lib.layers.softmax import SoftmaxAttention, causal_mask, check_qkv, softmax_attention
 
 F64 = torch.float64
@@ -164,3 +164,39 @@ def test_bad_shapes(q, k, v, message):
 def test_bad_normaliser(normaliser):
     with pytest.raises(ValueError, match="normaliser must be"):
         linear_attention(*qkv(), causal=False, normaliser=normaliser)
+
+
+class TestLinearHeads:
+    def projections(self, batch=2, length=6, heads=3, size=4, seed=0):
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randn(batch, length, 3, heads, size, generator=generator, dtype=F64)
+
+    @settings(deadline=None, max_examples=25)
+    @given(
+        batch=st.integers(1, 3),
+        length=st.integers(1, 7),
+        heads=st.integers(1, 4),
+        size=st.integers(1, 5),
+    )
+    def test_equals_linear_attention_a_head_at_a_time(self, batch, length, heads, size):
+        """Outputs side by side, and the gradients of a weighted sum of them."""
+        parts = self.projections(batch, length, heads, size).requires_grad_()
+        weights = self.projections(batch, length, heads, size, seed=1)[:, :, 0].flatten(2)
+        got = multi_head_linear_attention(parts)
+        single = [
+            linear_attention(*parts[:, :, :, head].unbind(2), causal=True) for head in range(heads)
+        ]
+        expected = torch.cat(single, dim=-1)
+        assert torch.allclose(got, expected, atol=1e-12)
+        (ours,) = torch.autograd.grad((got * weights).sum(), parts)
+        (theirs,) = torch.autograd.grad((expected * weights).sum(), parts)
+        assert torch.allclose(ours, theirs, atol=1e-11)
+
+    def test_gradcheck(self):
+        parts = self.projections(2, 4, 2, 3).requires_grad_()
+        assert torch.autograd.gradcheck(multi_head_linear_attention, (parts,))
+
+    @pytest.mark.parametrize("shape", [(2, 5, 3, 4), (2, 5, 2, 3, 4), (3, 2, 5, 3, 4, 1)])
+    def test_bad_shape(self, shape):
+        with pytest.raises(ValueError, match=r"projections must have shape \(B, T, 3, H, n_a\)"):
+            multi_head_linear_attention(torch.zeros(shape))

@@ -92,6 +92,25 @@ class TestResumption:
             trace = quiet(model, quadratic, settings, state_path=path, save_every=3).trace
             assert trace == expected and torch.equal(model.w, straight.w)
 
+    @pytest.mark.parametrize("stop", [0, 2, 5, 8, 14, 15, 20])
+    def test_snapshots_survive(self, tmp_path, stop):
+        """Those before the interruption are kept, those after the last save are taken anew."""
+        settings, wanted, path = config(21), (0, 2, 5, 15, 16, 21), tmp_path / "state.pt"
+        expected = quiet(Point(5.0, 1.0), quadratic, settings, snapshot_steps=wanted).snapshots
+
+        def loss_at(model, step):
+            if step == stop:
+                raise KeyboardInterrupt
+            return quadratic(model, step)
+
+        options = {"state_path": path, "save_every": 5, "snapshot_steps": wanted}
+        with pytest.raises(KeyboardInterrupt):
+            quiet(Point(5.0, 1.0), loss_at, settings, **options)
+        again = quiet(Point(5.0, 1.0), quadratic, settings, **options).snapshots
+        assert [step for step, _ in again] == [step for step, _ in expected] == list(wanted)
+        for (_, got), (_, weights) in zip(again, expected, strict=True):
+            assert torch.equal(got["w"], weights["w"])
+
     def test_a_finished_run_is_not_repeated(self, tmp_path):
         path, model = tmp_path / "folder" / "state.pt", Point(5.0, 1.0)
         log = quiet(model, quadratic, config(20), state_path=path, save_every=10)

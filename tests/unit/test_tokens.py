@@ -1,4 +1,4 @@
-"""The prompt matrix E and interleaved tokens, entry by entry."""
+"""The prompt matrix E, interleaved tokens and the tokens of sequences, entry by entry."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icl_lib.tasks.tokens import check_prompt, interleave, prompt_matrix
+from icl_lib.tasks.tokens import (
+    check_prompt,
+    constructed_tokens,
+    interleave,
+    prompt_matrix,
+    proposition_tokens,
+    stacked_observations,
+)
 
 SIZES = {
     "n": st.integers(1, 6),
@@ -105,3 +112,75 @@ def test_bad_prompts(xs, ys, x_query, message):
 def test_bad_labels_to_interleave(ys):
     with pytest.raises(ValueError, match=r"ys must have shape \(2, 3\) for xs of shape"):
         interleave(torch.zeros(2, 4, 3), torch.zeros(ys))
+
+
+def sequence(batch, length, n, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*batch, length, n, generator=generator, dtype=torch.float64)
+
+
+SEQUENCES = {
+    "length": st.integers(1, 6),
+    "n": st.integers(1, 4),
+    "batch": st.lists(st.integers(1, 3), max_size=2),
+}
+
+
+@settings(deadline=None, max_examples=25)
+@given(**SEQUENCES)
+def test_channels_entry_by_entry(length, n, batch):
+    """(0, s_t, s_t, s_{t-1}) and (Phi_0 s_t, s_t, s_{t-1}), with s_0 = 0."""
+    states, phi_0 = sequence(batch, length, n), sequence((), n, n, seed=1)
+    constructed, proposition = constructed_tokens(states), proposition_tokens(states, phi_0)
+    assert constructed.shape == (*batch, length, 4 * n)
+    assert proposition.shape == (*batch, length, 3 * n)
+    zero = torch.zeros(n, dtype=torch.float64)
+    for index in np.ndindex(*batch, length):
+        now = states[index]
+        before = states[(*index[:-1], index[-1] - 1)] if index[-1] else zero
+        assert torch.equal(constructed[index], torch.cat([zero, now, now, before]))
+        assert torch.allclose(proposition[index][:n], phi_0 @ now, atol=1e-14)
+        assert torch.equal(proposition[index][n:], torch.cat([now, before]))
+
+
+@settings(deadline=None, max_examples=25)
+@given(**SEQUENCES, k=st.integers(1, 8))
+def test_stacked_observations_entry_by_entry(length, n, batch, k):
+    states = sequence(batch, length, n)
+    stacked = stacked_observations(states, k)
+    assert stacked.shape == (*batch, length, k * n)
+    for index in np.ndindex(*batch, length):
+        for lag in range(k):
+            got = stacked[index][lag * n : (lag + 1) * n]
+            t = index[-1] - lag
+            expected = states[(*index[:-1], t)] if t >= 0 else torch.zeros_like(got)
+            assert torch.equal(got, expected)
+
+
+def test_gradients_pass_through_the_tokens_of_sequences():
+    states, phi_0 = sequence((2,), 3, 2).requires_grad_(), sequence((), 2, 2).requires_grad_()
+    assert torch.autograd.gradcheck(constructed_tokens, (states,))
+    assert torch.autograd.gradcheck(proposition_tokens, (states, phi_0))
+    assert torch.autograd.gradcheck(lambda s: stacked_observations(s, 3), (states,))
+
+
+@pytest.mark.parametrize("shape", [(3,), (0, 3), (3, 0)])
+def test_bad_states(shape):
+    message = r"states must have shape \(..., T, n\) with T, n >= 1, got"
+    for function in (
+        constructed_tokens,
+        lambda states: proposition_tokens(states, torch.eye(3)),
+        lambda states: stacked_observations(states, 2),
+    ):
+        with pytest.raises(ValueError, match=message):
+            function(torch.zeros(shape))
+
+
+def test_bad_options_of_the_tokens_of_sequences():
+    states = torch.zeros(4, 3)
+    for phi_0 in (torch.eye(2), torch.zeros(3), torch.zeros(3, 2)):
+        with pytest.raises(ValueError, match=r"phi_0 must have shape \(3, 3\), got"):
+            proposition_tokens(states, phi_0)
+    for k in (0, -1, 1.5):
+        with pytest.raises(ValueError, match="k must be an integer of at least 1"):
+            stacked_observations(states, k)

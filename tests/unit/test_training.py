@@ -110,6 +110,28 @@ class TestSteps:
         assert capsys.readouterr() == ("", "")
 
 
+class TestSnapshots:
+    def test_weights_after_the_asked_steps(self):
+        """Step 0 is the start; each snapshot is what a shorter run ends in (constant rate)."""
+        log = quiet(Point(5.0, 1.0), quadratic, config(10), snapshot_steps=(10, 0, 3, 7, 11))
+        assert [step for step, _ in log.snapshots] == [0, 3, 7, 10]
+        assert log.snapshots[0][1]["w"].tolist() == [5.0, 1.0]
+        for step, weights in log.snapshots[1:]:
+            short = Point(5.0, 1.0)
+            quiet(short, quadratic, config(step))
+            assert torch.equal(weights["w"], short.w.detach())
+
+    def test_a_snapshot_is_a_copy_and_changes_nothing(self):
+        plain, model = Point(5.0, 1.0), Point(5.0, 1.0)
+        trace = quiet(plain, quadratic, config(10)).trace
+        log = quiet(model, quadratic, config(10), snapshot_steps=range(11))
+        assert log.trace == trace and torch.equal(model.w, plain.w)
+        assert len({tuple(weights["w"].tolist()) for _, weights in log.snapshots}) == 11
+
+    def test_none_by_default(self):
+        assert quiet(Point(5.0, 1.0), quadratic, config(10)).snapshots == []
+
+
 def scripted(losses):
     """A loss that takes the given values and never moves the weights."""
     return lambda model, step: model.w.sum() * 0.0 + losses[step]

@@ -8,8 +8,10 @@ from dataclasses import replace
 import pytest
 from safetensors.torch import save_file
 
-from icl_lib.experiments import checkpoint, registry, runs
+from icl_lib.experiments import checkpoint, registry, runs, sequences
 from icl_lib.experiments.registry import EXPERIMENTS, Experiment
+from icl_lib.experiments.sequences import SequenceExperiment
+from icl_lib.models.sequence import SequenceConfig
 from icl_lib.models.transformer import TransformerConfig
 from icl_lib.training import TrainConfig
 
@@ -24,6 +26,19 @@ TINY = Experiment(
     batch=4,
 )
 
+LINEAR_NAME = "lsa2-tiny-s0"
+LINEAR = SequenceExperiment(
+    LINEAR_NAME,
+    "linear",
+    SequenceConfig(("linear", "linear"), heads=2, key_size=4, init_std=0.1),
+    TrainConfig(steps=12, lr=1e-2, warmup=2, weight_decay=0.1, clip_norm=1.0, log_every=4),
+    0,
+    batch=4,
+    length=6,
+    snapshots=(0, 4, 10, 12),
+)
+CHEBYSHEV = replace(LINEAR, name="chebyshev2-tiny-s0", model=2, snapshots=())
+
 
 @pytest.fixture(name="workplace")
 def temporary_workplace(tmp_path, monkeypatch):
@@ -31,9 +46,14 @@ def temporary_workplace(tmp_path, monkeypatch):
     monkeypatch.setenv("ICL_CHECKPOINTS", str(tmp_path / "checkpoints"))
     monkeypatch.setenv("ICL_STATE", str(tmp_path / "state"))
     monkeypatch.setattr(registry, "EVALUATION_PROMPTS", 64)
+    monkeypatch.setattr(sequences, "EVALUATION_SEQUENCES", 64)
+    monkeypatch.setattr(sequences, "CURVE_SEQUENCES", 32)
     for seed in range(3):
         name = f"tiny-fixed-n3-s{seed}"
         monkeypatch.setitem(EXPERIMENTS, name, replace(TINY, name=name, seed=seed))
+    # new objects, since a run remembers its test set
+    for run in (LINEAR, CHEBYSHEV):
+        monkeypatch.setitem(EXPERIMENTS, run.name, replace(run))
     return tmp_path
 
 

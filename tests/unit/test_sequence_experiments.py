@@ -1,0 +1,262 @@
+"""The named runs of Part 3: registry, loss, curves, resumption and verification of tiny runs."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny_experiments import (  # noqa: F401 - fixtures
+    CHEBYSHEV,
+    LINEAR,
+    LINEAR_NAME,
+    NAME,
+    metadata_of,
+    rewrite,
+    temporary_workplace,
+)
+
+from icl_lib.experiments import checkpoint, runs, sequences
+from icl_lib.experiments.__main__ import main
+from icl_lib.experiments.registry import EXPERIMENTS
+from icl_lib.experiments.sequences import (
+    EVALUATION_SEED,
+    SEQUENCE_EXPERIMENTS,
+    SequenceExperiment,
+    predict,
+    sequence_loss,
+)
+from icl_lib.models.compressed import CompressedModel, ProductModel, interpolate, products, read_off
+from icl_lib.models.learned_inverse import LearnedInverse
+from icl_lib.tasks.randomness import generators
+from icl_lib.theory import sequences as theory
+from icl_lib.training import TrainingError
+
+pytestmark = pytest.mark.usefixtures("workplace")
+FIRST = [run for run in SEQUENCE_EXPERIMENTS.values() if run.seed == 0]
+
+
+class TestRegistry:
+    def test_names(self):
+        families = {run.family for run in FIRST}
+        linear = {f"lsa{depth}-k{size}" for depth in (2, 4, 6) for size in (20, 40)}
+        plain = {"lsa1-k20", "mesa1", "chebyshev2", "chebyshev4", "chebyshev6"}
+        others = {
+            f"{task}-{kind}"
+            for task in ("contracting", "fixed")
+            for kind in (*(f"lsa{d}-k20" for d in (1, 2, 4, 6)), "mesa1", "chebyshev6")
+        }
+        assert families == linear | plain | others
+        assert all(EXPERIMENTS[name] is run for name, run in SEQUENCE_EXPERIMENTS.items())
+
+    @pytest.mark.parametrize("run", FIRST, ids=lambda run: run.family)
+    def test_entries_say_what_their_name_says(self, run):
+        *task, kind = run.family.split("-")[: 1 if run.task == "linear" else 2]
+        assert run.task == (task[0] if task else "linear") and run.length == 50
+        dynamics = {"linear": "Linear", "contracting": "Contracting"}.get(run.task)
+        expected = f"{dynamics}Dynamics" if dynamics else "FixedTeacher"
+        assert type(run.dynamics).__name__ == expected and run.dynamics.n == 10
+        if kind.startswith("chebyshev"):
+            assert run.model == int(kind.removeprefix("chebyshev")) and run.snapshots == ()
+        elif kind == "mesa1":
+            assert run.model.layers == ("mesa",) and run.snapshots == ()
+        else:
+            depth, size = int(kind.removeprefix("lsa")), int(run.family.rsplit("-k")[1])
+            assert run.model.layers == ("linear",) * depth and run.model.key_size == size
+            assert (run.model.tokens == "two-channel") == (depth == 1)
+            assert run.snapshots[0] == 0 and run.snapshots[-1] == run.training.steps
+            assert list(run.snapshots) == sorted(set(run.snapshots))
+        assert "lr" in run.paper and run.metric == "loss"
+        json.dumps(run.configuration())
+
+    def test_models(self):
+        for run in FIRST:
+            model = run.build_model()
+            if isinstance(run.model, int):
+                assert isinstance(model, LearnedInverse) and len(model.alpha) == run.model
+            else:
+                assert model.config == run.model
+
+    def test_initial_weights_depend_on_the_seed_alone(self):
+        torch.manual_seed(0)
+        first = LINEAR.build_model().state_dict()
+        torch.manual_seed(1)
+        again = replace(LINEAR, task="contracting").build_model().state_dict()
+        other = LINEAR.with_seed(1).build_model().state_dict()
+        assert all(torch.equal(first[key], again[key]) for key in first)
+        assert not torch.equal(first["blocks.0.w_q"], other["blocks.0.w_q"])
+
+    def test_seeds(self):
+        far = LINEAR.with_seed(12)
+        assert far.name == "lsa2-tiny-s12" and far.seed == 12 and far.family == "lsa2-tiny"
+        assert EVALUATION_SEED not in {run.seed for run in EXPERIMENTS.values()}
+
+
+class TestLoss:
+    def test_loss_by_loops(self):
+        model = LINEAR.build_model()
+        s = LINEAR.dynamics.sample(4, 6, generators(0, 5)).states
+        errors = []
+        for b in range(4):
+            for t in range(6):
+                predicted = model(s[b : b + 1, : t + 1])[0, t].detach()  # no later state is needed
+                errors.append(float((predicted - s[b, t + 1]).square().sum()) / 2)
+        assert float(LINEAR.loss_at(model, 5).detach()) == pytest.approx(np.mean(errors), rel=1e-5)
+
+    def test_equals_the_theorys_loss(self):
+        predictions, targets = torch.randn(
+            2, 3, 5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+        )
+        expected = theory.sequence_loss(predictions.numpy(), targets.numpy())
+        assert float(sequence_loss(predictions, targets)) == pytest.approx(expected)
+
+    def test_prediction_in_chunks(self):
+        model, states = LINEAR.build_model(), torch.randn(7, 6, 10)
+        whole = model(states)
+        for chunk in (1, 3, 64):
+            assert torch.allclose(predict(model, states, chunk), whole, atol=1e-6)
+
+    def test_loss_of_predicting_zero(self):
+        """And an untrained stack predicts next to nothing."""
+        run = replace(LINEAR)
+        expected = theory.sequence_loss(np.zeros((64, 6, 10)), run.test_set.targets.numpy())
+        assert run.zero_loss == pytest.approx(expected, rel=1e-5)
+        assert 1.3 < run.zero_loss < 2.1
+        for name in ("lsa1-k20-s0", "mesa1-s0", "contracting-lsa2-k20-s0"):
+            untrained = replace(EXPERIMENTS[name], batch=4)
+            targets = untrained.dynamics.sample(4, 50, generators(0, 0)).targets
+            zero = float(sequence_loss(torch.zeros(()), targets))
+            loss = float(untrained.loss_at(untrained.build_model(), 0).detach())
+            assert loss == pytest.approx(zero, rel=0.02), name
+
+    def test_evaluation_by_hand(self):
+        run, model = replace(LINEAR), LINEAR.build_model()
+        s = run.dynamics.sample(64, 6, generators(EVALUATION_SEED))
+        each = [
+            theory.sequence_loss(
+                model(s.inputs[b : b + 1]).detach().numpy()[0], s.targets[b].numpy()
+            )
+            for b in range(64)
+        ]
+        got = run.evaluate(model)
+        assert set(got) == {"loss", "standard_error"} and got == run.evaluate(model)
+        assert got["loss"] == pytest.approx(np.mean(each), rel=1e-5)
+        assert got["standard_error"] == pytest.approx(np.std(each, ddof=1) / 8, rel=1e-4)
+
+
+class TestCurves:
+    def test_by_hand(self, monkeypatch):
+        """The model, the average with the final scalars, and what is read off at that step."""
+        metadata = runs.train_experiment(LINEAR_NAME, progress=False)
+        curves, run = metadata["curves"], EXPERIMENTS[LINEAR_NAME]
+        assert list(curves) == ["steps", "model", "interpolated", "compressed"]
+        assert curves["steps"] == list(LINEAR.snapshots)
+        assert all(len(column) == 4 for column in curves.values())
+        model, _ = checkpoint.load(LINEAR_NAME)
+        start, config = run.build_model(), LINEAR.model
+        final = read_off(products(model))
+        inputs, targets = run.test_set.inputs[:32], run.test_set.targets[:32]
+        for row, weights in ((0, start), (3, model)):
+            for column, judged in (
+                ("model", weights),
+                ("interpolated", ProductModel(config, interpolate(products(weights), final))),
+                ("compressed", CompressedModel(config, read_off(products(weights)))),
+            ):
+                expected = float(sequence_loss(judged(inputs), targets).detach())
+                assert curves[column][row] == pytest.approx(expected, rel=1e-6), column
+
+    def test_none_without_snapshots(self):
+        metadata = runs.train_experiment(CHEBYSHEV.name, progress=False)
+        assert "curves" not in metadata
+        assert LINEAR.curves(LINEAR.build_model(), []) == {}
+        mesa = EXPERIMENTS["mesa1-s0"]
+        weights = mesa.build_model()
+        assert mesa.curves(weights, [(0, weights.state_dict())]) == {}
+
+
+class TestTraining:
+    def test_an_interrupted_run_ends_in_the_same_file(self, monkeypatch, workplace):
+        """Weights, trace and curves (from the snapshots), bit for bit."""
+        runs.train_experiment(LINEAR_NAME, progress=False)
+        path = checkpoint.path_of(LINEAR_NAME)
+        expected, weights = metadata_of(path), checkpoint.read(path)[0]
+        path.unlink()
+        original = SequenceExperiment.loss_at
+
+        def interrupted(self, model, step):
+            if step == 9:
+                raise KeyboardInterrupt
+            return original(self, model, step)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(SequenceExperiment, "loss_at", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                runs.train_experiment(LINEAR_NAME, progress=False, save_every=5)
+        assert torch.load(workplace / "state" / f"{LINEAR_NAME}.pt", weights_only=True)["step"] == 5
+        again = runs.train_experiment(LINEAR_NAME, progress=False, save_every=5)
+        assert again["curves"] == expected["curves"]
+        assert metadata_of(path)["content_sha256"] == expected["content_sha256"]
+        for key, value in checkpoint.read(path)[0].items():
+            assert torch.equal(value, weights[key])
+
+    @pytest.mark.parametrize("name", [LINEAR_NAME, CHEBYSHEV.name])
+    def test_learns_and_is_recorded(self, name):
+        run = EXPERIMENTS[name]
+        before = run.evaluate(run.build_model())["loss"]
+        metadata = runs.train_experiment(name, progress=False)
+        assert metadata["metrics"]["loss"] < before
+        entry = runs.record()[name]
+        assert entry["status"] == "completed"
+        assert {key: entry[key] for key in ("loss", "standard_error")} == metadata["metrics"]
+        assert metadata["configuration"] == json.loads(json.dumps(run.configuration()))
+        assert [step for step, _ in metadata["loss_trace"]] == [4, 8, 12]
+
+    def test_a_diverging_run_stays_on_record(self, monkeypatch):
+        wild = replace(LINEAR, name="lsa2-wild-s0", training=replace(LINEAR.training, lr=1e30))
+        wild = replace(wild, model=replace(wild.model, clip=None))
+        monkeypatch.setitem(EXPERIMENTS, wild.name, wild)
+        with pytest.raises(TrainingError):
+            runs.train_experiment(wild.name, progress=False)
+        entry = runs.record()[wild.name]
+        assert entry["status"] == "failed" and "loss" in entry["reason"]
+        assert not checkpoint.path_of(wild.name).exists()
+
+
+class TestVerify:
+    @pytest.mark.parametrize(
+        ("name", "metric"), [(LINEAR_NAME, "loss"), (NAME, "normalised_error")]
+    )
+    def test_both_metrics(self, name, metric):
+        metadata = runs.train_experiment(name, progress=False)
+        result = runs.verify(name)
+        assert result.ok and result.recorded == result.measured == metadata["metrics"][metric]
+        path = checkpoint.path_of(name)
+        rewrite(path, metrics={**metadata["metrics"], metric: 1.01 * result.recorded})
+        assert not runs.verify(name).ok
+
+    def test_commands(self, capsys):
+        assert main(["train", LINEAR_NAME]) == 0
+        assert capsys.readouterr().out.startswith(f"{LINEAR_NAME}: loss ")
+        assert main(["verify", LINEAR_NAME]) == 0
+        assert main(["list"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        (line,) = [line for line in lines if line.startswith(LINEAR_NAME)]
+        assert "completed" in line and "loss" in line
+        assert main(["show", LINEAR_NAME]) == 0
+        shown = json.loads(capsys.readouterr().out)
+        assert shown["paper"] == sequences.PAPER_SETTINGS["lsa2"] and "curves" in shown
+
+    def test_seed_band(self):
+        folder = checkpoint.folder()
+        folder.mkdir(parents=True)
+        entries = {
+            f"lsa2-tiny-s{seed}": {"status": "completed", "loss": loss}
+            for seed, loss in enumerate((0.1, 0.4))
+        }
+        (folder / "record.json").write_text(json.dumps(entries))
+        low, high = runs.seed_band("lsa2-tiny")
+        spread = math.exp(3 * math.log(4) / math.sqrt(2))
+        assert (low, high) == (pytest.approx(0.2 / spread), pytest.approx(0.2 * spread))
