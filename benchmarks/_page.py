@@ -46,7 +46,7 @@ def _times(rows: list[dict]) -> str:
                 f"{row['B']}, {row['d']}, {row['T']}",
                 number(row["ours"]),
                 *(rival(row, name) for name in RIVALS),
-                number(row["two_threads"]),
+                number(row["two_threads"]) if row["two_threads"] else "-",
                 f"{100 * row['share']:.0f} %",
             ]
             for row in rows
@@ -94,7 +94,7 @@ def bar_table(*benchmarks: dict) -> str:
         [
             [
                 bar["what"],
-                number(bar["value"]),
+                f"{bar['value']:.4g}",
                 f"{bar['kind']} {bar['bound']:g}",
                 "yes" if bar["passed"] else "no",
             ]

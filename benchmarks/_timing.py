@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
@@ -18,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results.json"
 PLOTS = ROOT / "_build" / "bench"
 ONCE = 2.0  # seconds from which on a call is timed once
+TURN = 0.04  # seconds that a turn lasts at least
 
 
 class Bar(NamedTuple):
@@ -39,28 +41,30 @@ class Bar(NamedTuple):
 
     def record(self) -> dict:
         """Return the bar as plain data."""
-        return {**self._asdict(), "value": rounded(self.value), "passed": self.passed}
+        return {**self._asdict(), "value": float(f"{self.value:.6g}"), "passed": self.passed}
 
 
-def medians(
-    calls: dict[str, Callable[[], object]], rounds: int = 5, warm: bool = True
-) -> dict[str, float]:
+def medians(calls: dict[str, Callable[[], object]], rounds: int = 5) -> dict[str, float]:
     """Return the median seconds of every call, timed in turn: A B C A B C ...
 
-    A busy machine then slows all of them alike. What takes longer than ``ONCE`` is timed once.
+    A busy machine then slows all of them alike. A short call is repeated within its turn until
+    ``TURN`` has passed; one that takes longer than ``ONCE`` is timed once.
     """
-    times = {name: [_seconds(call)] for name, call in calls.items()}  # also warms up
-    for turn in range(rounds):
+    first = {name: _seconds(call) for name, call in calls.items()}  # also warms up
+    times = {name: [each] if each > ONCE else [] for name, each in first.items()}
+    for _ in range(rounds):
         for name, call in calls.items():
-            if times[name][0] < ONCE:
-                times[name][turn and len(times[name]) :] = [_seconds(call)]  # drops the first
+            if first[name] <= ONCE:
+                times[name].append(_seconds(call, math.ceil(TURN / first[name])))
     return {name: statistics.median(each) for name, each in times.items()}
 
 
-def _seconds(call: Callable[[], object]) -> float:
+def _seconds(call: Callable[[], object], repeats: int = 1) -> float:
+    """Return the mean seconds of ``repeats`` calls."""
     started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - started) / repeats
 
 
 def matmul_call(size: int = 1024) -> tuple[Callable[[], object], float]:

@@ -8,14 +8,19 @@
     scan     icl_lib.layers.mesa.recursive_mesa, one Sherman-Morrison update a position
 
 All compute the same outputs and, by backward, the gradients of queries, keys, values and lambda.
-float32, one thread; median of five rounds in which the forms take turns; a call above two seconds
-is timed once. A form is left out ("-") where it would hold more than a gigabyte or take more than
-eight seconds. Operations are counted as this algorithm does them in chunks of C = 32 positions:
+float32, one thread; median of five rounds in which the forms take turns, short calls repeated
+within a turn; a call above two seconds is timed once. A form is left out ("-") where it would hold
+more than a gigabyte or take more than eight seconds. Two threads are timed as well, if the
+environment has OMP_WAIT_POLICY=PASSIVE as in the Makefile: threads that wait actively crawl as soon
+as another process needs a core.
+
+Operations are counted as this algorithm does them in chunks of C = 32 positions:
 24 d^2 + 26 C d + C^2/3 a position, row and head for d_v = d, additions and multiplications.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 
 import matplotlib
@@ -95,6 +100,8 @@ def over_matmul_time(batch: int, length: int, size: int) -> float:
 
 def two_threads() -> dict:
     """Return our seconds with two threads, keyed as in :func:`measure_times`."""
+    if os.environ.get("OMP_WAIT_POLICY", "").upper() != "PASSIVE":
+        return {}
     torch.set_num_threads(2)
     keys = [(b, n, d) for d in SIZES for b in BATCHES for n in LENGTHS]
     times = {
@@ -213,7 +220,8 @@ def time_rows(seconds: dict, skipped: dict, double: dict, rate: float) -> list[d
         rows.append(
             {"B": batch, "T": length, "d": size, "share": rounded(share)}
             | {name: rounded(1e3 * each) for name, each in times.items()}
-            | {"two_threads": rounded(1e3 * double[key]), "skipped": skipped[key]}
+            | {"two_threads": rounded(1e3 * double[key]) if key in double else None}
+            | {"skipped": skipped[key]}
         )
     return rows
 

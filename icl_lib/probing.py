@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from icl_lib._checks import finite_array, nonnegative
+from icl_lib._checks import finite_array, nonnegative, positive_int
 
 
 class Probe(NamedTuple):
@@ -23,12 +23,12 @@ class Probe(NamedTuple):
         return x @ self.weights + self.intercept
 
 
-def fit_probe(features, targets, *, ridge: float = 0.0) -> Probe:
-    """Fit targets (n, k) from features (n, p) by least squares with an intercept.
+def fit_probe(features, targets, *, ridge: float = 0.0, intercept: bool = True) -> Probe:
+    """Fit targets (n, k) from features (n, p) by least squares, with an intercept unless told not.
 
     Convention: minimises the sum of squared errors plus ``ridge`` times the squared norm of the
     weights; ``ridge=0`` gives the solution of minimum norm. Equals
-    ``sklearn.linear_model.Ridge(alpha=ridge)`` for ridge > 0.
+    ``sklearn.linear_model.Ridge(alpha=ridge, fit_intercept=intercept)`` for ridge > 0.
 
     Raises
     ------
@@ -42,6 +42,8 @@ def fit_probe(features, targets, *, ridge: float = 0.0) -> Probe:
         raise ValueError("features must have at least one row, got none")
     nonnegative("ridge", ridge)
     x_mean, y_mean = x.mean(0), y.mean(0)
+    if not intercept:
+        x_mean, y_mean = np.zeros_like(x_mean), np.zeros_like(y_mean)
     centred, residual = x - x_mean, y - y_mean
     if ridge == 0:
         weights = np.linalg.lstsq(centred, residual, rcond=None)[0]
@@ -69,3 +71,49 @@ def unexplained_variance(probe: Probe, features, targets) -> float:
     if not total > 0:
         raise ValueError("targets must vary, got the same row throughout")
     return float(((y - predicted) ** 2).sum() / total)
+
+
+class ProbeErrors(NamedTuple):
+    """Errors of linear probes, (layers, positions) each, 1/2 the squared error summed over targets.
+
+    ``in_sample`` is measured on the rows of the fit, ``held_out`` on the others.
+    """
+
+    in_sample: np.ndarray
+    held_out: np.ndarray
+
+
+def probe_errors(
+    streams, targets, positions, *, n_fit: int, ridge: float = 0.0, intercept: bool = False
+) -> ProbeErrors:
+    """Fit a probe for every layer and position: streams (L, B, T, p), targets (B, T, k).
+
+    Source: von Oswald et al. 2023, probing protocol: one least-squares fit (minimum norm, no
+    intercept) a layer and position, scored on the same 256 sequences. We fit on the first ``n_fit``
+    sequences and score on these and on all others.
+
+    Parameters
+    ----------
+    streams : (L, B, T, p) activations
+    targets : (B, T, k) what is read off
+    positions : indices of the positions, 0 the first
+    n_fit : sequences of the fit, fewer than B
+    ridge, intercept : as in :func:`fit_probe`
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit or ``n_fit`` leaves no sequence on one of the sides.
+    """
+    x, y = finite_array("streams", streams, ndim=4), finite_array("targets", targets, ndim=3)
+    if x.shape[1:3] != y.shape[:2]:
+        raise ValueError(f"targets must have shape {x.shape[1:3]} + (k,), got {y.shape}")
+    if not 0 < positive_int("n_fit", n_fit) < x.shape[1]:
+        raise ValueError(f"n_fit must be below the {x.shape[1]} sequences, got {n_fit}")
+    table = np.zeros((2, x.shape[0], len(positions)))
+    for layer, part in enumerate(x):
+        for column, t in enumerate(positions):
+            probe = fit_probe(part[:n_fit, t], y[:n_fit, t], ridge=ridge, intercept=intercept)
+            squares = ((probe.predict(part[:, t]) - y[:, t]) ** 2).sum(-1) / 2
+            table[:, layer, column] = squares[:n_fit].mean(), squares[n_fit:].mean()
+    return ProbeErrors(*table)

@@ -29,6 +29,17 @@ def _heads(n: int = 3, heads: int = 2) -> tuple[np.ndarray, np.ndarray]:
     return rng.standard_normal((2, heads, 4 * n, 4 * n))
 
 
+def _rls_data() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return queries (9, 3), keys (9, 3) and values (9, 2)."""
+    rng = np.random.default_rng(5)
+    return rng.standard_normal((9, 3)), rng.standard_normal((9, 3)), rng.standard_normal((9, 2))
+
+
+def _rls(lam: float, gamma: float) -> np.ndarray:
+    queries, keys, values = _rls_data()
+    return linear_systems.recursive_least_squares(keys, values, queries, 1 / lam, gamma)
+
+
 def _coefficients(key_query, value, n) -> np.ndarray:
     """Return C (2, 2, 2) by the definition, with sums over the blocks' diagonals."""
     diagonal = np.arange(n)
@@ -42,6 +53,8 @@ def _coefficients(key_query, value, n) -> np.ndarray:
             total[v, k, q] += mean(b, 0, 2 + v) * mean(a, 2 + k, 2 + q)
     return total
 
+
+TABLE = np.arange(16.0).reshape(4, 4) - 5.0
 
 EXERCISES: dict[str, list[Property]] = {
     "09-prefix-ridge": [
@@ -84,6 +97,47 @@ EXERCISES: dict[str, list[Property]] = {
             "two heads are multiplied first and summed afterwards",
             lambda f: _same(f(*_heads(), 3), _coefficients(*_heads(), 3)),
             "sum over heads of b times a, not the product of two sums.",
+        ),
+    ],
+    "11-rls": [
+        Property(
+            "it returns one output for every position, as long as a value",
+            lambda f: np.shape(f(*_rls_data(), 0.5, 1.0)) == (9, 2),
+            "append Phi_t q_t at every position.",
+        ),
+        Property(
+            "without forgetting the first position has the closed form",
+            lambda f: _same(f(*_rls_data(), 0.5, 1.0)[0], _rls(0.5, 1.0)[0]),
+            "R_0 is lambda times the identity, and the current pair counts.",
+        ),
+        Property(
+            "without forgetting it is ridge regression on every prefix",
+            lambda f: _same(f(*_rls_data(), 0.5, 1.0), _rls(0.5, 1.0)),
+            "use the new R_t, not R_{t-1}, in the update of Phi.",
+        ),
+        Property(
+            "with gamma = 0.8 older pairs and the regulariser count less",
+            lambda f: _same(f(*_rls_data(), 0.5, 0.8), _rls(0.5, 0.8)),
+            "gamma stands in the denominator and divides the whole R_t.",
+        ),
+    ],
+    "12-table": [
+        Property(
+            "it returns a 4 x 4 table",
+            lambda f: np.shape(f(_heads()[0][0])) == (4, 4),
+            "one number for each of the 16 blocks.",
+        ),
+        Property(
+            "a block that is a multiple of the identity gives that multiple",
+            lambda f: _same(f(np.kron(TABLE, np.eye(3))), TABLE),
+            "divide the sum of a block's diagonal by n; rows of the table are rows of blocks.",
+        ),
+        Property(
+            "entries beside the diagonals of the blocks do not count",
+            lambda f: _same(
+                f(np.kron(TABLE, np.eye(3)) + np.kron(np.ones((4, 4)), np.eye(3, k=1))), TABLE
+            ),
+            "take the mean of each block's diagonal, not of the whole block.",
         ),
     ],
 }

@@ -172,7 +172,7 @@ class _ChunkedMesa(torch.autograd.Function):
                 )
                 query = q[at].double()
                 scores = (query @ found[..., :size].mT).tril_()
-                result = query @ starts - scores @ found  # [c_t R_t q_t | o_t]
+                result = (query @ starts).sub_(scores @ found)  # [c_t R_t q_t | o_t]
                 solved[at], output[at] = result[..., :size], result[..., size:]
                 both[at], solution[at] = found, starts[..., size:]
         ctx.save_for_backward(keys, values, lam, gamma, solved, solution, both)
@@ -216,7 +216,7 @@ def _block_gradient(e, pairs, solved, solution, both, decays, later):
     """
     n_values, size = e.shape[-1], solved.shape[-1]
     keys, g, minus_u = pairs[..., n_values:], both[..., :size], both[..., size:]
-    adjoint = e @ solution.mT - (e @ minus_u.mT).tril_() @ g  # a_t, the gradient of q_t
+    adjoint = (e @ solution.mT).sub_((e @ minus_u.mT).tril_() @ g)  # a_t, the gradient of q_t
     signed = torch.cat([e, -adjoint], dim=-1)
     after = []
     for terms, decay in zip((signed.mT @ solved).unbind(1)[::-1], decays[::-1], strict=True):
@@ -224,8 +224,8 @@ def _block_gradient(e, pairs, solved, solution, both, decays, later):
         later = terms + after[-1]
     after = torch.stack(after[::-1], dim=1)
     hits = (solved @ keys.mT).tril_()  # (t, s): c_t R_t q_t . k_s
-    d_pairs = hits.mT @ signed + keys @ after.mT
-    d_pairs[..., n_values:] += (signed @ pairs.mT).tril_().mT @ solved + pairs @ after
+    d_pairs = (hits.mT @ signed).add_(keys @ after.mT)
+    d_pairs[..., n_values:] += ((signed @ pairs.mT).tril_().mT @ solved).add_(pairs @ after)
     return adjoint, d_pairs, later
 
 
