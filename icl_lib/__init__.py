@@ -3,12 +3,14 @@
 Four floors; a module imports only from floors below its own.
 
     experiments   exercises                       what is run, what is asked
-    models        single_layer  deep_linear  transformer  constructions
-    tasks         regression  inputs  shifts  tokens        what goes in (torch)
-    layers        linear  softmax                           what computes (torch)
-    theory        optimum  shifts  random_covariance  gradient_flow  landscape  solvers (NumPy)
+    models        single_layer  deep_linear  transformer  sequence  constructions  compressed
+                  learned_inverse
+    tasks         regression  inputs  shifts  dynamics  tokens      what goes in (torch)
+    layers        linear  softmax  mesa  recursive_mesa             what computes (torch)
+    theory        optimum  shifts  random_covariance  gradient_flow  landscape  solvers
+                  sequences  linear_systems                         (NumPy)
     training      one plain loop
-    probing  claims  plotting  doctor             tools that know nothing of the others
+    probing  claims  plotting  scrubber  doctor   tools that know nothing of the others
 
 Import the module you need, for example ``from icl_lib.theory import optimum``.
 """

@@ -54,6 +54,11 @@ def _coefficients(key_query, value, n) -> np.ndarray:
     return total
 
 
+def _richardson(steps: int) -> np.ndarray:
+    system = sequences.gram_matrices(_states()) + 0.1 * np.eye(3)
+    return linear_systems.richardson(system, _states(), steps, 0.05)
+
+
 TABLE = np.arange(16.0).reshape(4, 4) - 5.0
 
 EXERCISES: dict[str, list[Property]] = {
@@ -108,7 +113,7 @@ EXERCISES: dict[str, list[Property]] = {
         Property(
             "without forgetting the first position has the closed form",
             lambda f: _same(f(*_rls_data(), 0.5, 1.0)[0], _rls(0.5, 1.0)[0]),
-            "R_0 is lambda times the identity, and the current pair counts.",
+            "R_0 is the identity times lam, and the current pair counts.",
         ),
         Property(
             "without forgetting it is ridge regression on every prefix",
@@ -138,6 +143,28 @@ EXERCISES: dict[str, list[Property]] = {
                 f(np.kron(TABLE, np.eye(3)) + np.kron(np.ones((4, 4)), np.eye(3, k=1))), TABLE
             ),
             "take the mean of each block's diagonal, not of the whole block.",
+        ),
+    ],
+    "13-richardson": [
+        Property(
+            "it returns one vector for every state",
+            lambda f: np.shape(f(_states(), 0.1, 0.05, 3)) == (12, 3),
+            "the result has the shape of states.",
+        ),
+        Property(
+            "one step from zero is the step size times the state",
+            lambda f: _same(f(_states(), 0.1, 0.05, 1), 0.05 * _states()),
+            "x <- x + step_size (s_t - H x), starting at zero.",
+        ),
+        Property(
+            "at the first position no state has been seen before",
+            lambda f: _same(f(_states(), 0.1, 0.05, 3)[0], _richardson(3)[0]),
+            "the Gram matrix of position t contains the states before t, not s_t itself.",
+        ),
+        Property(
+            "all positions agree with the iteration",
+            lambda f: _same(f(_states(), 0.1, 0.05, 7), _richardson(7)),
+            "add ridge to the diagonal, and use the sum of outer products, not the mean.",
         ),
     ],
 }

@@ -234,6 +234,174 @@ def alpha_with_the_mean_trace(samples, n):
     return np.mean(samples**2) / np.mean(gamma * samples**2)
 
 
+# 09: ridge regression at every position of a sequence
+
+
+def prefix_ridge(states, penalty):
+    predictions = np.zeros_like(states)
+    for t in range(1, len(states)):
+        x, y = states[:t], states[1 : t + 1]
+        gram = x.T @ x + penalty * np.eye(states.shape[1])
+        predictions[t] = y.T @ x @ np.linalg.solve(gram, states[t])
+    return predictions
+
+
+def last_prediction_only(states, penalty):
+    return prefix_ridge(states, penalty)[-1]
+
+
+def repeat_the_first_state(states, penalty):
+    predictions = prefix_ridge(states, penalty)
+    predictions[0] = states[0]
+    return predictions
+
+
+def lagged_ridge(states, penalty):
+    predictions = np.zeros_like(states)
+    for t in range(2, len(states)):
+        x, y = states[: t - 1], states[1:t]
+        gram = x.T @ x + penalty * np.eye(states.shape[1])
+        predictions[t] = y.T @ x @ np.linalg.solve(gram, states[t])
+    return predictions
+
+
+def penalty_on_the_mean(states, penalty):
+    predictions = np.zeros_like(states)
+    for t in range(1, len(states)):
+        x, y = states[:t], states[1 : t + 1]
+        gram = x.T @ x + t * penalty * np.eye(states.shape[1])
+        predictions[t] = y.T @ x @ np.linalg.solve(gram, states[t])
+    return predictions
+
+
+# 10: effective coefficients of a linear layer
+
+
+def coefficients(key_query, value, n):
+    def mean_diagonal(matrix, row, column):
+        return np.mean(np.diag(matrix[row * n : (row + 1) * n, column * n : (column + 1) * n]))
+
+    total = np.zeros((2, 2, 2))
+    for a, b in zip(key_query, value, strict=True):
+        b_h = [mean_diagonal(b, 0, v) for v in (2, 3)]
+        a_h = [[mean_diagonal(a, k, q) for q in (2, 3)] for k in (2, 3)]
+        total += np.einsum("v,kq->vkq", b_h, a_h)
+    return total
+
+
+def coefficients_of_each_head(key_query, value, n):
+    return np.stack(
+        [coefficients(a[None], b[None], n) for a, b in zip(key_query, value, strict=True)]
+    )
+
+
+def coefficients_with_keys_and_queries_swapped(key_query, value, n):
+    return coefficients(key_query, value, n).swapaxes(1, 2)
+
+
+def coefficients_of_summed_heads(key_query, value, n):
+    return coefficients(key_query.sum(0)[None], value.sum(0)[None], n)
+
+
+# 11: recursive least squares with forgetting
+
+
+def rls(queries, keys, values, lam, gamma):
+    inverse, phi = lam * np.eye(keys.shape[1]), np.zeros((values.shape[1], keys.shape[1]))
+    outputs = []
+    for q, k, v in zip(queries, keys, values, strict=True):
+        hit = inverse @ k
+        inverse = (inverse - np.outer(hit, hit) / (gamma + k @ hit)) / gamma
+        phi = phi + np.outer(v - phi @ k, inverse @ k)
+        outputs.append(phi @ q)
+    return np.array(outputs)
+
+
+def rls_last_output(queries, keys, values, lam, gamma):
+    return rls(queries, keys, values, lam, gamma)[-1]
+
+
+def rls_with_one_over_lambda(queries, keys, values, lam, gamma):
+    return rls(queries, keys, values, 1 / lam, gamma)
+
+
+def rls_without_forgetting(queries, keys, values, lam, gamma):
+    return rls(queries, keys, values, lam, 1.0)
+
+
+def rls_with_the_old_inverse(queries, keys, values, lam, gamma):
+    inverse, phi = lam * np.eye(keys.shape[1]), np.zeros((values.shape[1], keys.shape[1]))
+    outputs = []
+    for t, (q, k, v) in enumerate(zip(queries, keys, values, strict=True)):
+        hit = inverse @ k
+        new = (inverse - np.outer(hit, hit) / (gamma + k @ hit)) / gamma
+        phi = phi + np.outer(v - phi @ k, (inverse if t else new) @ k)
+        inverse = new
+        outputs.append(phi @ q)
+    return np.array(outputs)
+
+
+# 12: the table of mean block diagonals
+
+
+def table(matrix):
+    n = len(matrix) // 4
+    return np.einsum("aibi->ab", np.reshape(matrix, (4, n, 4, n))) / n
+
+
+def table_of_blocks(matrix):
+    n = len(matrix) // 4
+    return np.reshape(matrix, (4, n, 4, n))
+
+
+def table_of_sums(matrix):
+    return table(matrix) * (len(matrix) // 4)
+
+
+def table_of_block_sums(matrix):
+    n = len(matrix) // 4
+    return np.reshape(matrix, (4, n, 4, n)).sum((1, 3)) / n
+
+
+# 13: Richardson's iteration for the preconditioned input
+
+
+def preconditioned(states, penalty, step_size, steps, first=0):
+    solved = np.zeros_like(states)
+    for t, s_t in enumerate(states):
+        seen = states[: t + first]
+        system = seen.T @ seen + penalty * np.eye(len(s_t))
+        for _ in range(steps):
+            solved[t] += step_size * (s_t - system @ solved[t])
+    return solved
+
+
+def preconditioned_last_state(states, penalty, step_size, steps):
+    return preconditioned(states, penalty, step_size, steps)[-1]
+
+
+def preconditioned_from_the_state(states, penalty, step_size, steps):
+    solved = states.copy()
+    for t, s_t in enumerate(states):
+        system = states[:t].T @ states[:t] + penalty * np.eye(len(s_t))
+        for _ in range(steps):
+            solved[t] += step_size * (s_t - system @ solved[t])
+    return solved
+
+
+def preconditioned_with_the_current_state(states, penalty, step_size, steps):
+    return preconditioned(states, penalty, step_size, steps, first=1)
+
+
+def preconditioned_by_the_mean(states, penalty, step_size, steps):
+    solved = np.zeros_like(states)
+    for t, s_t in enumerate(states):
+        system = states[:t].T @ states[:t] / max(t, 1) + penalty * np.eye(len(s_t))
+        for _ in range(steps):
+            solved[t] += step_size * (s_t - system @ solved[t])
+    return solved
+
+
 TABLE = {
     "01-ridge": (
         ridge,
@@ -290,6 +458,37 @@ TABLE = {
             alpha_without_lengths,
             average_of_ratios,
             alpha_with_the_mean_trace,
+        ],
+    ),
+    "09-prefix-ridge": (
+        prefix_ridge,
+        [last_prediction_only, repeat_the_first_state, lagged_ridge, penalty_on_the_mean],
+    ),
+    "10-coefficients": (
+        coefficients,
+        [
+            coefficients_of_each_head,
+            coefficients_with_keys_and_queries_swapped,
+            coefficients_of_summed_heads,
+        ],
+    ),
+    "11-rls": (
+        rls,
+        [
+            rls_last_output,
+            rls_with_one_over_lambda,
+            rls_with_the_old_inverse,
+            rls_without_forgetting,
+        ],
+    ),
+    "12-table": (table, [table_of_blocks, table_of_sums, table_of_block_sums]),
+    "13-richardson": (
+        preconditioned,
+        [
+            preconditioned_last_state,
+            preconditioned_from_the_state,
+            preconditioned_with_the_current_state,
+            preconditioned_by_the_mean,
         ],
     ),
 }
