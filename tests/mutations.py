@@ -15,6 +15,9 @@ TESTS = {
     "theory/gradient_flow.py": ["test_theory_gradient_flow.py", BAD_INPUT],
     "theory/landscape.py": ["test_theory_landscape.py", BAD_INPUT],
     "theory/solvers.py": ["test_theory_solvers.py", BAD_INPUT],
+    "theory/sequences.py": ["test_theory_sequences.py"],
+    "layers/recursive_mesa.py": ["test_mesa.py", "test_mesa_peers.py"],
+    "layers/mesa.py": ["test_mesa.py", "test_mesa_peers.py"],
 }
 
 _OPTIMUM = [
@@ -163,6 +166,57 @@ _LAYERS_SOFTMAX = [
     ("torch.softmax(scores, dim=-1)", "torch.softmax(scores, dim=-2)"),
 ]
 
+_LAYERS_MESA = [
+    (
+        "hits = torch.baddbmm(target, keys, state, beta=-1)",
+        "hits = torch.baddbmm(target, keys, state)",
+    ),
+    ("state[..., :size] /= decay", "state[..., :size] *= decay"),
+    ("(query @ found[..., :size].mT).tril_()", "(query @ found[..., :size].mT).tril_(-1)"),
+    ("signed = torch.cat([e, -adjoint], dim=-1)", "signed = torch.cat([e, adjoint], dim=-1)"),
+    ("after.append(later if decay is None", "after.append(0 * later if decay is None"),
+    ("each = ((keys * d_keys).sum(-1) +", "each = ((keys * d_keys).sum(-1) -"),
+    ("traces.sum(1) / lam.square()", "traces.sum(1) / lam"),
+]
+_RECURSIVE_MESA = [
+    (
+        "inverse = (inverse - hit @ hit.mT / bend) / scale",
+        "inverse = inverse - hit @ hit.mT / bend",
+    ),
+    ("(key.mT @ hit - 1))  # R_{t-1}", "(key.mT @ hit + 1))  # R_{t-1}"),
+    ("d_key = before.mT @ d_hit + d_bend * hit", "d_key = before.mT @ d_hit"),
+    ("scores * decay_mask(gamma)", "scores * decay_mask(gamma).sign()"),
+]
+_DYNAMICS = [
+    ("states[:, :-stride] @ power", "states[:, :-stride] @ power.mT"),
+    ("power if stride == 1 else power @ power", "power"),
+    ("return width * (2 * torch.rand(", "return width * (1 * torch.rand("),
+    ("rates = 0.3 + 0.6 * torch.rand", "rates = 0.1 + 0.6 * torch.rand"),
+    ("basis * rates.unsqueeze(-2), left=False", "basis * rates.unsqueeze(-1), left=False"),
+]
+_COMPRESSED = [
+    ("dim1=-3, dim2=-1).mean(-1)  # blocks", "dim1=-3, dim2=-1).sum(-1)  # blocks"),
+    ('"lhov,lhkq->lovkq"', '"lhov,lhkq->lovqk"'),
+    ("torch.lerp(full, expand(part, n), share)", "torch.lerp(expand(part, n), full, share)"),
+    ('"hwr,btrn->bhtwn", a, channels', '"hrw,btrn->bhtwn", a, channels'),
+]
+_SEQUENCE = [
+    ("self.w_k.transpose(1, 2) @ self.w_q", "self.w_q.transpose(1, 2) @ self.w_k"),
+    ("update.clamp(-clip, clip)", "update.clamp(-2 * clip, clip)"),
+]
+_LEARNED_INVERSE = [
+    ("y = y - alpha * (system @", "y = y + alpha * (system @"),
+    ("beta * (x - before), x", "beta * (x + before), x"),
+]
+_THEORY_SEQUENCES = [
+    ("keys = _shift(inputs, 1 + lag)", "keys = _shift(inputs, 1 - lag)"),
+    (
+        "np.tril(queries @ np.swapaxes(keys, -1, -2)) @ values",
+        "np.tril(queries @ np.swapaxes(keys, -1, -2), -1) @ values",
+    ),
+    ("pairs[:, 0] = False", "pairs[:, 1] = False"),
+]
+
 _BY_FILE = {
     "theory/optimum.py": _OPTIMUM,
     "theory/shifts.py": _SHIFTS,
@@ -176,6 +230,13 @@ _BY_FILE = {
     "models/transformer.py": _TRANSFORMER,
     "layers/linear.py": _LAYERS_LINEAR,
     "layers/softmax.py": _LAYERS_SOFTMAX,
+    "layers/mesa.py": _LAYERS_MESA,
+    "layers/recursive_mesa.py": _RECURSIVE_MESA,
+    "tasks/dynamics.py": _DYNAMICS,
+    "models/compressed.py": _COMPRESSED,
+    "models/sequence.py": _SEQUENCE,
+    "models/learned_inverse.py": _LEARNED_INVERSE,
+    "theory/sequences.py": _THEORY_SEQUENCES,
 }
 MUTATIONS = [(file, *pair) for file, pairs in _BY_FILE.items() for pair in pairs]
 

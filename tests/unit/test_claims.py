@@ -157,7 +157,10 @@ class TestClaim:
         """holds: false is checked in turn: a claim that suddenly holds is an error."""
         monkeypatch.setenv("ICL_CLAIMS", "strict")
         book({"99-two": spec(holds=False, verdict="differs")})
-        assert claim("99-two", 7.0).payload["holds"] is True
+        line = claim("99-two", 7.0)
+        assert line.payload["holds"] is True
+        # it must not read as a success
+        assert repr(line).startswith("**Does not hold, as the book says.** ")
         with pytest.raises(AssertionError, match="claim 99-two does not hold"):
             claim("99-two", 2.0)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.metrics import r2_score
 
-from icl_lib.probing import Probe, fit_probe, unexplained_variance
+from icl_lib.probing import Probe, fit_probe, probe_errors, unexplained_variance
 
 
 def data(n=40, p=5, k=3, seed=0, noise=0.5):
@@ -128,3 +130,64 @@ def test_scores_refuse_targets_that_do_not_fit():
         unexplained_variance(probe, features, targets[:, :1])
     with pytest.raises(ValueError, match="targets must vary"):
         unexplained_variance(probe, features, np.ones((40, 3)))
+
+
+class TestProbeErrors:
+    """One probe a layer and position, on the rows of the fit and on all others."""
+
+    def data(self, layers=2, rows=300, length=3, p=4, k=2, noise=0.5):
+        rng = np.random.default_rng(8)
+        streams = rng.standard_normal((layers, rows, length, p))
+        read = rng.standard_normal((p, k))
+        targets = streams[1] @ read + noise * rng.standard_normal((rows, length, k))
+        return streams, targets
+
+    def test_against_sklearn_without_intercept(self):
+        streams, targets = self.data()
+        errors = probe_errors(streams, targets, [0, 2], n_fit=120)
+        for layer, (column, t) in itertools.product(range(2), enumerate([0, 2])):
+            model = LinearRegression(fit_intercept=False)
+            model.fit(streams[layer, :120, t], targets[:120, t])
+            squares = (model.predict(streams[layer, :, t]) - targets[:, t]) ** 2
+            each = squares.sum(1) / 2
+            assert errors.in_sample[layer, column] == pytest.approx(each[:120].mean(), rel=1e-9)
+            assert errors.held_out[layer, column] == pytest.approx(each[120:].mean(), rel=1e-9)
+
+    def test_the_right_layer_is_readable(self):
+        errors = probe_errors(*self.data(noise=0.01), [0, 1, 2], n_fit=100)
+        assert (errors.held_out[1] < 0.01 * errors.held_out[0]).all()
+
+    def test_in_sample_flattery(self):
+        """Expected ratio (1 + p/(N-p-1))/(1 - p/N), Proposition of Chapter 13; p = 40, N = 100."""
+        rng = np.random.default_rng(9)
+        streams, noise = rng.standard_normal((1, 4000, 20, 40)), rng.standard_normal((4000, 20, 1))
+        errors = probe_errors(streams, noise, range(20), n_fit=100)
+        inside, outside = errors.in_sample[0], errors.held_out[0]
+        for measured, expected in ((inside, 0.5 * 0.6), (outside, 0.5 * (1 + 40 / 59))):
+            se = measured.std(ddof=1) / 20**0.5
+            assert abs(measured.mean() - expected) < 4 * se and se < 0.05 * expected
+
+    @pytest.mark.parametrize(
+        "change, message",
+        [
+            ({"n_fit": 300}, "n_fit must be below the 300 sequences"),
+            ({"n_fit": 0}, "n_fit must be an integer"),
+            ({"targets": np.zeros((5, 3, 2))}, "targets must have shape"),
+            ({"streams": np.zeros((2, 3))}, "streams must have 4 axes"),
+        ],
+    )
+    def test_bad_arguments(self, change, message):
+        streams, targets = self.data()
+        arguments = {"streams": streams, "targets": targets, "n_fit": 100, **change}
+        with pytest.raises(ValueError, match=message):
+            probe_errors(arguments["streams"], arguments["targets"], [0], n_fit=arguments["n_fit"])
+
+
+@pytest.mark.parametrize("ridge", [0.5, 3.0])
+def test_without_intercept_equals_sklearn(ridge):
+    rng = np.random.default_rng(4)
+    x, y = rng.standard_normal((30, 3)) + 1.0, rng.standard_normal((30, 2))
+    probe = fit_probe(x, y, ridge=ridge, intercept=False)
+    model = Ridge(alpha=ridge, fit_intercept=False).fit(x, y)
+    np.testing.assert_allclose(probe.weights, model.coef_.T, atol=1e-10)
+    assert not probe.intercept.any()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize_scalar
+from scipy.special import softmax
 from sklearn.linear_model import Ridge
 
 from icl_lib.theory import linear_systems, sequences
@@ -244,7 +245,29 @@ def test_truncated_inverse_losses_of_the_paper(linear_dynamics):
     assert se < 0.002
 
 
+class TestKernelRegression:
+    @PROPERTY
+    @given(SEEDS, LENGTHS, DIMS, st.floats(0, 5))
+    def test_against_a_loop_with_scipy(self, seed, length, n, beta):
+        states = _states(seed, length, n)
+        expected = np.zeros_like(states)
+        for t in range(1, length):
+            weights = softmax(beta * states[:t] @ states[t])  # inputs s_1..s_{t-1} of position t
+            expected[t] = weights @ states[1 : t + 1]
+        assert_allclose(sequences.kernel_regression(states, beta), expected, atol=1e-12)
+
+    def test_sharp_kernels_copy_what_followed_the_best_match(self):
+        states = _states(3, 8, 4)
+        best = int(np.argmax(states[:7] @ states[7]))
+        assert_allclose(sequences.kernel_regression(states, 1e4)[7], states[best + 1], atol=1e-9)
+
+    def test_negative_sharpness(self):
+        with pytest.raises(ValueError, match="sharpness must be at least 0"):
+            sequences.kernel_regression(np.ones((3, 2)), -1.0)
+
+
 FUNCTIONS = {
+    "kernel_regression": lambda s: sequences.kernel_regression(s, 0.7),
     "gram_matrices": sequences.gram_matrices,
     "cross_matrices": sequences.cross_matrices,
     "gradient_step": lambda s: sequences.gradient_step(s, 0.3),
