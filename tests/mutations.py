@@ -190,7 +190,7 @@ _RECURSIVE_MESA = [
 _DYNAMICS = [
     ("states[:, :-stride] @ power", "states[:, :-stride] @ power.mT"),
     ("power if stride == 1 else power @ power", "power"),
-    ("return width * (2 * torch.rand(", "return width * (1 * torch.rand("),
+    ("return self.first_scale * (2 * torch.rand(", "return self.first_scale * (1 * torch.rand("),
     ("rates = 0.3 + 0.6 * torch.rand", "rates = 0.1 + 0.6 * torch.rand"),
     ("basis * rates.unsqueeze(-2), left=False", "basis * rates.unsqueeze(-1), left=False"),
 ]
@@ -198,7 +198,7 @@ _COMPRESSED = [
     ("dim1=-3, dim2=-1).mean(-1)  # blocks", "dim1=-3, dim2=-1).sum(-1)  # blocks"),
     ('"lhov,lhkq->lovkq"', '"lhov,lhkq->lovqk"'),
     ("torch.lerp(full, expand(part, n), share)", "torch.lerp(expand(part, n), full, share)"),
-    ('"hwr,btrn->bhtwn", a, channels', '"hrw,btrn->bhtwn", a, channels'),
+    ('"hwr,btrn->bhtwn", key_query', '"hrw,btrn->bhtwn", key_query'),
 ]
 _SEQUENCE = [
     ("self.w_k.transpose(1, 2) @ self.w_q", "self.w_q.transpose(1, 2) @ self.w_k"),

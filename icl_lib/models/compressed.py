@@ -121,7 +121,7 @@ def interpolate(weights: Products, scalars: Coefficients, share: float = 0.5) ->
 class ProductModel(nn.Module):
     """A linear transformer given by its products A and B; the same function as its model."""
 
-    def __init__(self, config: SequenceConfig, weights: Products):
+    def __init__(self, config: SequenceConfig, weights: Products | Coefficients):
         super().__init__()
         self.config = config
         self.register_buffer("key_query", weights.key_query)
@@ -134,39 +134,28 @@ class ProductModel(nn.Module):
         stream = self.tokens(states)
         clip = float("inf") if self.config.clip is None else self.config.clip
         for key_query, value in zip(self.key_query, self.value, strict=True):
-            queries = stream.unsqueeze(1) @ key_query.transpose(1, 2)  # (B, H, T, 4n): A_h e_t
-            mixed = _attend(stream, queries)  # (B, H, T, 4n)
-            update = (mixed @ value.transpose(1, 2)).sum(1)
-            stream = (stream + update).clamp(-clip, clip)
+            stream = (stream + self.update(stream, key_query, value)).clamp(-clip, clip)
         return stream[..., : self.config.n]
 
+    def update(self, stream: Tensor, key_query: Tensor, value: Tensor) -> Tensor:
+        """Return one layer's update (B, T, 4n) from its products (H, 4n, 4n)."""
+        queries = stream.unsqueeze(1) @ key_query.transpose(1, 2)  # (B, H, T, 4n): A_h e_t
+        return (_attend(stream, queries) @ value.transpose(1, 2)).sum(1)
 
-class CompressedModel(nn.Module):
+
+class CompressedModel(ProductModel):
     """RevAlg-d with its own forward pass: 32 scalars a head, no 4n x 4n matrix anywhere.
 
     Source: von Oswald et al. 2023, weight compression: e_t <- e_t + sum_h B_h sum_{t'<=t} e_t'
     e_t'^T A_h e_t with A_h = a_h x I and B_h = b_h x I, the stream clipped as in the full model.
     """
 
-    def __init__(self, config: SequenceConfig, scalars: Coefficients):
-        super().__init__()
-        self.config = config
-        self.register_buffer("key_query", scalars.key_query)
-        self.register_buffer("value", scalars.value)
-
-    tokens = SequenceModel.tokens
-
-    def forward(self, states: Tensor) -> Tensor:
-        """Return the predictions (B, T, n) for states (B, T, n)."""
-        stream, n = self.tokens(states), self.config.n
-        clip = float("inf") if self.config.clip is None else self.config.clip
-        for a, b in zip(self.key_query, self.value, strict=True):  # (H, 4, 4) each
-            channels = stream.unflatten(-1, (CHANNELS, n))  # (B, T, 4, n)
-            queries = torch.einsum("hwr,btrn->bhtwn", a, channels).flatten(-2)
-            mixed = _attend(stream, queries).unflatten(-1, (CHANNELS, n))
-            update = torch.einsum("hou,bhtun->bton", b, mixed).flatten(-2)
-            stream = (stream + update).clamp(-clip, clip)
-        return stream[..., :n]
+    def update(self, stream: Tensor, key_query: Tensor, value: Tensor) -> Tensor:
+        """Return one layer's update (B, T, 4n) from its scalars (H, 4, 4)."""
+        channels = stream.unflatten(-1, (CHANNELS, -1))  # (B, T, 4, n)
+        queries = torch.einsum("hwr,btrn->bhtwn", key_query, channels).flatten(-2)
+        mixed = _attend(stream, queries).unflatten(-1, (CHANNELS, -1))
+        return torch.einsum("hou,bhtun->bton", value, mixed).flatten(-2)
 
 
 def _attend(stream: Tensor, queries: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from icl_lib._checks import nonnegative, positive, positive_int
 from icl_lib.layers.linear import linear_attention
+from icl_lib.tasks.tokens import previous_states
 
 
 def preconditioned_step(preconditioner: Tensor) -> tuple[Tensor, Tensor]:
@@ -160,6 +161,5 @@ def readout_layer(n: int, dtype=torch.float64) -> LayerWeights:
 
 def richardson_tokens(states: Tensor) -> Tensor:
     """Return the start (0, 0, s_t, s_{t-1}), (..., T, 4n), for states (..., T, n); s_0 = 0."""
-    previous = torch.nn.functional.pad(states[..., :-1, :], (0, 0, 1, 0))
     zero = torch.zeros_like(states)
-    return torch.cat([zero, zero, states, previous], dim=-1)
+    return torch.cat([zero, zero, states, previous_states(states)], dim=-1)

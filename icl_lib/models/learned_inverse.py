@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from icl_lib._checks import positive, positive_int
+from icl_lib.tasks.tokens import previous_states
 
 
 class LearnedInverse(nn.Module):
@@ -51,6 +52,6 @@ class LearnedInverse(nn.Module):
 
 def prefix_sums(states: Tensor) -> tuple[Tensor, Tensor]:
     """Return sum_{t'<t} s_t' s_t'^T and sum_{t'<=t} s_t' s_{t'-1}^T, (B, T, n, n) each; s_0 = 0."""
-    previous = torch.nn.functional.pad(states[:, :-1], (0, 0, 1, 0)).unsqueeze(-2)
+    previous = previous_states(states).unsqueeze(-2)
     gram = (previous.transpose(-1, -2) * previous).cumsum(1)
     return gram, (states.unsqueeze(-1) * previous).cumsum(1)

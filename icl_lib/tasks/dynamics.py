@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from icl_lib._checks import nonnegative, positive, positive_int
-from icl_lib.tasks.randomness import Generators, as_generators
+from icl_lib.tasks.randomness import Generators, as_generators, haar_orthogonal
 
 INITIAL_LAWS = ("uniform", "normal")
 
@@ -43,17 +43,6 @@ class Sequences(NamedTuple):
         return self.states[:, 1:]
 
 
-def haar_orthogonal(batch: int, n: int, generator: torch.Generator, dtype=torch.float32) -> Tensor:
-    """Return (B, n, n) random orthogonal matrices, uniform (Haar) over the orthogonal group.
-
-    Equals ``scipy.stats.ortho_group`` in law. The signs of R's diagonal are moved into Q: without
-    that the law is not uniform, and LAPACK's Q always has the same determinant.
-    """
-    gaussian = torch.randn(batch, n, n, generator=generator, dtype=dtype)
-    q, r = torch.linalg.qr(gaussian)
-    return q * torch.sign(torch.diagonal(r, dim1=-2, dim2=-1)).unsqueeze(-2)
-
-
 def linear_rollout(w_star: Tensor, drive: Tensor) -> Tensor:
     """Return h_1..h_T (B, T, n) with h_1 = drive_1 and h_{t+1} = W h_t + drive_{t+1}.
 
@@ -71,12 +60,6 @@ def linear_rollout(w_star: Tensor, drive: Tensor) -> Tensor:
         states[:, stride:] += states[:, :-stride] @ power
         stride *= 2
     return states
-
-
-def _initial(law: str, width: float, shape, generator, dtype) -> Tensor:
-    if law == "normal":
-        return width * torch.randn(shape, generator=generator, dtype=dtype)
-    return width * (2 * torch.rand(shape, generator=generator, dtype=dtype) - 1)
 
 
 @dataclass(frozen=True)
@@ -97,6 +80,8 @@ class LinearDynamics:
     noise_std: float = 0.01
     initial: str = "uniform"
 
+    first_scale = 1.0  # half the width of the uniform law, or the standard deviation
+
     def __post_init__(self):
         positive_int("n", self.n)
         nonnegative("noise_std", self.noise_std)
@@ -111,6 +96,13 @@ class LinearDynamics:
         """Return the transition matrices (B, n, n)."""
         return haar_orthogonal(batch, self.n, generator, dtype)
 
+    def roll_out(self, w_star: Tensor, drive: Tensor) -> Tensor:
+        """Return the states (B, T, n) of systems (B, n, n) driven by ``drive`` (B, T, n).
+
+        The first entry of ``drive`` is the initial state, the others are the noise of each step.
+        """
+        return linear_rollout(w_star, drive)
+
     def sample(
         self, batch: int, length: int, generator: Generators | torch.Generator, dtype=torch.float32
     ) -> Sequences:
@@ -120,9 +112,15 @@ class LinearDynamics:
         w_star = self.draw_systems(batch, source.task, dtype)
         shape = (batch, length, self.n)
         noise = self.noise_std * torch.randn(shape, generator=source.noise, dtype=dtype)
-        first = _initial(self.initial, 1.0, (batch, 1, self.n), source.data, dtype)
-        hidden = linear_rollout(w_star, torch.cat([first, noise], dim=1))
+        first = self.draw_first((batch, 1, self.n), source.data, dtype)
+        hidden = self.roll_out(w_star, torch.cat([first, noise], dim=1))
         return Sequences(hidden, w_star, hidden)
+
+    def draw_first(self, shape, generator: torch.Generator, dtype) -> Tensor:
+        """Return initial states of the given shape, (B, 1, n)."""
+        if self.initial == "normal":
+            return self.first_scale * torch.randn(shape, generator=generator, dtype=dtype)
+        return self.first_scale * (2 * torch.rand(shape, generator=generator, dtype=dtype) - 1)
 
 
 @dataclass(frozen=True)
@@ -173,20 +171,13 @@ class ContractingDynamics(LinearDynamics):
         # W = (M D) M^-1, solved from the right
         return torch.linalg.solve(basis, basis * rates.unsqueeze(-2), left=False)
 
-    def sample(self, batch, length, generator, dtype=torch.float32) -> Sequences:
-        """Draw ``batch`` sequences s_1..s_{T+1} with T = ``length``."""
-        batch, length = positive_int("batch", batch), positive_int("length", length)
-        source = as_generators(generator)
-        w_star = self.draw_systems(batch, source.task, dtype)
-        shape = (batch, length, self.n)
-        noise = self.noise_std * torch.randn(shape, generator=source.noise, dtype=dtype)
-        first = _initial(self.initial, 1.0, (batch, self.n), source.data, dtype)
-        states = [first.clamp(-self.clip, self.clip)]
-        for t in range(length):  # the clipping is nonlinear: no prefix sum
-            moved = (w_star @ states[-1].unsqueeze(-1)).squeeze(-1) + noise[:, t]
+    def roll_out(self, w_star: Tensor, drive: Tensor) -> Tensor:
+        """Return the clipped states (B, T, n); the clipping is nonlinear: no prefix sum."""
+        states = [drive[:, 0].clamp(-self.clip, self.clip)]
+        for noise in drive[:, 1:].unbind(1):
+            moved = (w_star @ states[-1].unsqueeze(-1)).squeeze(-1) + noise
             states.append(moved.clamp(-self.clip, self.clip))
-        hidden = torch.stack(states, dim=1)
-        return Sequences(hidden, w_star, hidden)
+        return torch.stack(states, dim=1)
 
 
 @dataclass(frozen=True)
@@ -226,7 +217,7 @@ class PartiallyObserved:
 
 
 @dataclass(frozen=True)
-class NonlinearDynamics:
+class NonlinearDynamics(LinearDynamics):
     """h_{t+1} = W f(h_t) + noise with f(h) = MLP(h)/|MLP(h)|; only W is new for every sequence.
 
     Source: von Oswald et al. 2023, nonlinear systems. MLP(h) = B GELU(A h), A (4n, n), B (n, 4n),
@@ -234,21 +225,13 @@ class NonlinearDynamics:
     Convention: the normalisation is the released code's, the text leaves it out.
     """
 
-    n: int = 10
-    noise_std: float = 0.01
-    initial: str = "uniform"
     feature_seed: int = 0
 
-    def __post_init__(self):
-        positive_int("n", self.n)
-        nonnegative("noise_std", self.noise_std)
-        _check_initial(self.initial)
-        positive_int("feature_seed", self.feature_seed, minimum=0)
+    first_scale = 0.25
 
-    @property
-    def n_observed(self) -> int:
-        """Dimension of one element of the sequence."""
-        return self.n
+    def __post_init__(self):
+        super().__post_init__()
+        positive_int("feature_seed", self.feature_seed, minimum=0)
 
     @cached_property
     def weights(self) -> tuple[Tensor, Tensor]:
@@ -264,19 +247,13 @@ class NonlinearDynamics:
         hidden = torch.nn.functional.gelu(states @ a.T, approximate="tanh")
         return torch.nn.functional.normalize(hidden @ b.T, dim=-1)
 
-    def sample(self, batch, length, generator, dtype=torch.float32) -> Sequences:
-        """Draw ``batch`` sequences s_1..s_{T+1} with T = ``length``."""
-        batch, length = positive_int("batch", batch), positive_int("length", length)
-        source = as_generators(generator)
-        w_star = haar_orthogonal(batch, self.n, source.task, dtype)
-        shape = (batch, length, self.n)
-        noise = self.noise_std * torch.randn(shape, generator=source.noise, dtype=dtype)
-        states = [_initial(self.initial, 0.25, (batch, self.n), source.data, dtype)]
-        for t in range(length):
+    def roll_out(self, w_star: Tensor, drive: Tensor) -> Tensor:
+        """Return the states (B, T, n), one step after the other."""
+        states = [drive[:, 0]]
+        for noise in drive[:, 1:].unbind(1):
             moved = (w_star @ self.features(states[-1]).unsqueeze(-1)).squeeze(-1)
-            states.append(moved + noise[:, t])
-        hidden = torch.stack(states, dim=1)
-        return Sequences(hidden, w_star, hidden)
+            states.append(moved + noise)
+        return torch.stack(states, dim=1)
 
 
 def _check_initial(law: str) -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from icl_lib._checks import covariance_matrix, positive, positive_int, psd_matrix
+from icl_lib.tasks.randomness import haar_orthogonal
 
 
 class Inputs(NamedTuple):
@@ -34,13 +35,6 @@ class InputLaw(Protocol):
 
 def _normal(shape, generator, dtype) -> Tensor:
     return torch.randn(shape, generator=generator, dtype=dtype)
-
-
-def _haar(batch: int, d: int, generator, dtype) -> Tensor:
-    """Return (B, d, d) random rotations, uniform over the orthogonal group."""
-    q, r = torch.linalg.qr(_normal((batch, d, d), generator, dtype))
-    # QR is unique only up to column signs; without this the law is not uniform.
-    return q * torch.sign(torch.diagonal(r, dim1=-2, dim2=-1)).unsqueeze(-2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +122,7 @@ class SkewedInputs:
         """Draw ``xs`` (B, n, d) and ``x_query`` (B, d)."""
         root = torch.as_tensor(np.sqrt(self.eigenvalues()), dtype=dtype)
         z = _normal((batch, length + 1, self.d), generator, dtype) * root
-        x = z @ _haar(batch, self.d, generator, dtype).transpose(-1, -2)
+        x = z @ haar_orthogonal(batch, self.d, generator, dtype).transpose(-1, -2)
         return Inputs(x[:, :length], x[:, length])
 
 
@@ -149,7 +143,7 @@ class SubspaceInputs:
 
     def sample(self, batch, length, generator, dtype=torch.float32) -> Inputs:
         """Draw ``xs`` (B, n, d) and ``x_query`` (B, d)."""
-        basis = _haar(batch, self.d, generator, dtype)[:, :, : self.k]
+        basis = haar_orthogonal(batch, self.d, generator, dtype)[:, :, : self.k]
         z = _normal((batch, length + 1, self.k), generator, dtype)
         x = z @ basis.transpose(-1, -2) * (self.d / self.k) ** 0.5
         return Inputs(x[:, :length], x[:, length])

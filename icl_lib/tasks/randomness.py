@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from icl_lib._checks import positive_int
 
@@ -61,3 +62,13 @@ def as_generators(source: Generators | torch.Generator) -> Generators:
     raise ValueError(
         f"generator must be a torch.Generator or Generators(data, task, noise), got {source!r}"
     )
+
+
+def haar_orthogonal(batch: int, n: int, generator: torch.Generator, dtype=torch.float32) -> Tensor:
+    """Return (B, n, n) random orthogonal matrices, uniform (Haar) over the orthogonal group.
+
+    Equals ``scipy.stats.ortho_group`` in law. The signs of R's diagonal are moved into Q: without
+    that the law is not uniform, and LAPACK's Q always has the same determinant.
+    """
+    q, r = torch.linalg.qr(torch.randn(batch, n, n, generator=generator, dtype=dtype))
+    return q * torch.sign(torch.diagonal(r, dim1=-2, dim2=-1)).unsqueeze(-2)

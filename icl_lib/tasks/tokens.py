@@ -68,6 +68,16 @@ def interleave(xs: Tensor, ys: Tensor) -> Tensor:
     return tokens
 
 
+def previous_states(states: Tensor) -> Tensor:
+    """Return s_0..s_{T-1}, (..., T, n), for states s_1..s_T (..., T, n); s_0 = 0.
+
+    >>> previous_states(torch.tensor([[5.0], [6.0]]))
+    tensor([[0.],
+            [5.]])
+    """
+    return torch.nn.functional.pad(states[..., :-1, :], (0, 0, 1, 0))
+
+
 def constructed_tokens(states: Tensor) -> Tensor:
     """Return e_t = (0, s_t, s_t, s_{t-1}), (..., T, 4n), for states s_1..s_T (..., T, n); s_0 = 0.
 
@@ -87,8 +97,7 @@ def constructed_tokens(states: Tensor) -> Tensor:
             [0., 6., 6., 5.]])
     """
     _check_states(states)
-    previous = torch.nn.functional.pad(states[..., :-1, :], (0, 0, 1, 0))
-    return torch.cat([torch.zeros_like(states), states, states, previous], dim=-1)
+    return torch.cat([torch.zeros_like(states), states, states, previous_states(states)], dim=-1)
 
 
 def proposition_tokens(states: Tensor, phi_0: Tensor) -> Tensor:
@@ -105,8 +114,7 @@ def proposition_tokens(states: Tensor, phi_0: Tensor) -> Tensor:
     n = states.shape[-1]
     if tuple(phi_0.shape) != (n, n):
         raise ValueError(f"phi_0 must have shape {(n, n)}, got {tuple(phi_0.shape)}")
-    previous = torch.nn.functional.pad(states[..., :-1, :], (0, 0, 1, 0))
-    return torch.cat([states @ phi_0.T, states, previous], dim=-1)
+    return torch.cat([states @ phi_0.T, states, previous_states(states)], dim=-1)
 
 
 def stacked_observations(states: Tensor, k: int) -> Tensor:

@@ -133,7 +133,7 @@ class TestSubspace:
 def test_rotations_are_uniform():
     """Haar moments: E q = 0, E q^2 = 1/d, E q^4 = 3/(d(d+2)), also for the first column."""
     d = 3
-    q = laws._haar(BATCH, d, generators(1).data, F64).numpy()
+    q = laws.haar_orthogonal(BATCH, d, generators(1).data, F64).numpy()
     assert np.abs(q @ q.transpose(0, 2, 1) - np.eye(d)).max() < 1e-13
     assert_mean(q, 0.0)
     assert_mean(q**2, 1 / d)
