@@ -117,3 +117,29 @@ def probe_errors(
             squares = ((probe.predict(part[:, t]) - y[:, t]) ** 2).sum(-1) / 2
             table[:, layer, column] = squares[:n_fit].mean(), squares[n_fit:].mean()
     return ProbeErrors(*table)
+
+
+def token_probe_errors(
+    features, states, positions, *, n_fit: int, ridge: float = 0.0
+) -> ProbeErrors:
+    """Decode the elements s_t' of a sequence from features (B, p), states (B, T, n).
+
+    Source: von Oswald et al. 2023, Figure 2A: which elements does the first layer's output at the
+    last position hold? They fit and score on the same 256 sequences, without an intercept.
+    Convention: the mean squared error of one coordinate, without 1/2; results are (positions,).
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit or ``n_fit`` leaves no sequence on one of the sides.
+    """
+    x, y = finite_array("features", features, ndim=2), finite_array("states", states, ndim=3)
+    wanted = np.moveaxis(y[:, list(positions)], 1, 0)  # (positions, B, n)
+    table = [
+        probe_errors(
+            x[None, :, None], target[:, None], [0], n_fit=n_fit, ridge=ridge, intercept=False
+        )
+        for target in wanted
+    ]
+    per_coordinate = 2 * np.array(table)[..., 0, 0] / y.shape[-1]
+    return ProbeErrors(*per_coordinate.T)

@@ -15,6 +15,8 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from icl_lib.experiments.adapted import ADAPTED_EXPERIMENTS, AdaptedExperiment
+from icl_lib.experiments.raw import RAW_EXPERIMENTS
 from icl_lib.experiments.sequences import SEQUENCE_EXPERIMENTS, SequenceExperiment
 from icl_lib.models.transformer import InContextTransformer, TransformerConfig
 from icl_lib.tasks.inputs import GaussianInputs, RandomDiagonalInputs
@@ -130,7 +132,12 @@ def _all() -> dict[str, Experiment]:
     return {run.name: run for run in runs}
 
 
-EXPERIMENTS: dict[str, Experiment | SequenceExperiment] = {**_all(), **SEQUENCE_EXPERIMENTS}
+EXPERIMENTS: dict[str, Experiment | SequenceExperiment | AdaptedExperiment] = {
+    **_all(),
+    **SEQUENCE_EXPERIMENTS,
+    **RAW_EXPERIMENTS,
+    **ADAPTED_EXPERIMENTS,
+}
 
 
 def families() -> list[str]:
@@ -138,7 +145,7 @@ def families() -> list[str]:
     return list(dict.fromkeys(run.family for run in EXPERIMENTS.values()))
 
 
-def get(name: str) -> Experiment | SequenceExperiment:
+def get(name: str) -> Experiment | SequenceExperiment | AdaptedExperiment:
     """Return the experiment called ``name``, such as "lsa2-k20-s0"; any seed of a family exists.
 
     Raises

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from icl_lib._checks import nonnegative, positive, positive_int
 from icl_lib.layers.linear import linear_attention
+from icl_lib.models.raw import RawAttention, sinusoidal_positions
 from icl_lib.tasks.tokens import previous_states
 
 
@@ -163,3 +164,49 @@ def richardson_tokens(states: Tensor) -> Tensor:
     """Return the start (0, 0, s_t, s_{t-1}), (..., T, 4n), for states (..., T, n); s_0 = 0."""
     zero = torch.zeros_like(states)
     return torch.cat([zero, zero, states, previous_states(states)], dim=-1)
+
+
+def step_back(width: int, dtype=torch.float64) -> Tensor:
+    """Return R (width, width) with R code(t) = code(t - 1) for sinusoidal position codes.
+
+    It turns the plane of each frequency's sine and cosine back by that frequency.
+    Source: Vaswani et al. 2017, Section 3.5 (the code of t + k is linear in the code of t).
+
+    Raises
+    ------
+    ValueError
+        If ``width`` is odd: the last frequency would lack its cosine.
+    """
+    if positive_int("width", width) % 2:
+        raise ValueError(f"width must be even, got {width}")
+    # the code of position 1 holds the sine and cosine of every frequency's turn
+    sine, cosine = sinusoidal_positions(2, width, dtype)[1].chunk(2)
+    top = torch.cat([cosine.diag(), -sine.diag()], dim=1)
+    return torch.cat([top, torch.cat([sine.diag(), cosine.diag()], dim=1)])
+
+
+def copying_layer(n: int, sharpness: float) -> RawAttention:
+    """Return a one-head softmax layer that writes s_{t-1} into the last channel of a token.
+
+    On tokens (0, s_t, s_t, 0) it makes the constructed tokens (0, s_t, s_t, s_{t-1}), so the layers
+    of Chapters 10 to 12 can follow it. Keys are position codes, queries are codes turned back
+    by one step, times ``sharpness``: the logit is largest where t' = t - 1. The first token has no
+    predecessor and copies itself. Source: von Oswald et al. 2023, Figure 1 and the copying layer
+    of the methods, which give no weights; these are ours.
+
+    Raises
+    ------
+    ValueError
+        If ``n`` or ``sharpness`` is not positive.
+    """
+    n, sharpness = positive_int("n", n), positive("sharpness", sharpness)
+    width = 4 * n
+    layer = RawAttention("softmax", width, 1, width, positions=True).double()
+    with torch.no_grad():
+        for weight in layer.parameters():
+            weight.zero_()
+        layer.w_k[0, :, width:] = torch.eye(width)
+        layer.w_q[0, :, width:] = sharpness * step_back(width)
+        layer.w_v[0] = _blocks(n, 4, {(0, 1): 1.0}, torch.float64)
+        layer.p[0] = _blocks(n, 4, {(3, 0): 1.0}, torch.float64)
+    return layer.requires_grad_(False)

@@ -1,0 +1,70 @@
+"""Replace one softmax layer of a trained transformer by a linear layer that imitates it.
+
+Source: von Oswald et al. 2023, Figure 5A and Figure 19 (Hinton et al. 2015 for distillation).
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from icl_lib._checks import positive
+from icl_lib.models.raw import RawAttention, RawTransformer
+
+
+class LinearTwins(nn.Module):
+    """One linear attention layer for every attention layer of a model, with its heads and sizes.
+
+    Weights start as N(0, init_std^2) from ``generator``. The linear layers see what the originals
+    see: the residual stream before each layer, and positions in the first.
+    """
+
+    def __init__(self, model: RawTransformer, init_std: float = 0.02, generator=None):
+        super().__init__()
+        positive("init_std", init_std)
+        self.layers = nn.ModuleList(_linear_like(block.attention) for block in model.blocks)
+        with torch.no_grad():
+            for weight in self.parameters():
+                weight.normal_(0.0, init_std, generator=generator)
+
+    def losses(self, model: RawTransformer, states: Tensor) -> Tensor:
+        """Return each layer's squared distance to the original, (layers,), on states (B, T, n).
+
+        Convention: mean over all entries of the difference, divided by the mean square of the
+        original's output, so that 1 is a layer that writes nothing.
+        """
+        losses, stream = [], states @ model.embed.T
+        for block, twin in zip(model.blocks, self.layers, strict=True):
+            seen = block.attention_norm(stream).detach()
+            target = block.attention(seen).detach()
+            losses.append((twin(seen) - target).square().mean() / target.square().mean())
+            stream = block(stream)
+        return torch.stack(losses)
+
+    def install(self, model: RawTransformer, index: int) -> RawTransformer:
+        """Return a copy of ``model`` whose attention layer ``index`` is its linear imitation.
+
+        Raises
+        ------
+        ValueError
+            If there is no such layer.
+        """
+        if not 0 <= index < len(self.layers):
+            raise ValueError(f"index must be between 0 and {len(self.layers) - 1}, got {index}")
+        replaced = copy.deepcopy(model)
+        replaced.blocks[index].attention = self.layers[index]
+        return replaced
+
+
+def _linear_like(layer: RawAttention) -> RawAttention:
+    heads, key_size, width = layer.w_v.shape
+    return RawAttention(
+        "linear",
+        width,
+        heads,
+        key_size,
+        positions=layer.positions,
+        unit_keys=layer.unit_keys,
+    )
