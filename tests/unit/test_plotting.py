@@ -12,6 +12,8 @@ from matplotlib.colors import to_rgb
 
 from icl_lib import plotting
 
+pytestmark = pytest.mark.usefixtures("clean")
+
 # Machado, Oliveira and Fernandes 2009, severity 1.0, on linear RGB.
 SIGHT = {
     "normal": np.eye(3),
@@ -37,16 +39,6 @@ SIGHT = {
         ]
     ),
 }
-
-
-@pytest.fixture(autouse=True)
-def clean():
-    """Restore the style and the backend's figures around every test."""
-    with mpl.rc_context(), plt.ioff():
-        plt.switch_backend("agg")
-        plt.close("all")
-        yield
-        plt.close("all")
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from PIL import Image
 from icl_lib import scrubber as module
 from icl_lib.scrubber import Scrubber, scrubber
 
+pytestmark = pytest.mark.usefixtures("clean")
+
 ALT = "A bar that grows from left to right"
 NASTY = "</script><b>&\"'<!-- $name {x}"
 
@@ -48,16 +50,6 @@ class Parsed(HTMLParser):
     @property
     def data(self) -> dict:
         return json.loads(self.text["script"][0])
-
-
-@pytest.fixture(autouse=True)
-def clean():
-    """Restore the style and the backend's figures around every test."""
-    with mpl.rc_context(), plt.ioff():
-        plt.switch_backend("agg")
-        plt.close("all")
-        yield
-        plt.close("all")
 
 
 def draw(index: int):
