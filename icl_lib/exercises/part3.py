@@ -1,4 +1,4 @@
-"""Exercises of Part 3: Chapters 9 to 13."""
+"""Exercises of Part 3: Chapters 9 to 16."""
 
 from __future__ import annotations
 
@@ -57,6 +57,12 @@ def _coefficients(key_query, value, n) -> np.ndarray:
 def _richardson(steps: int) -> np.ndarray:
     system = sequences.gram_matrices(_states()) + 0.1 * np.eye(3)
     return linear_systems.richardson(system, _states(), steps, 0.05)
+
+
+def _codes(position: int, width: int = 8) -> np.ndarray:
+    """Return the sinusoidal code of one position by its definition: sines, then cosines."""
+    angles = position * 10_000.0 ** (-np.arange(width // 2) / (width // 2))
+    return np.concatenate([np.sin(angles), np.cos(angles)])
 
 
 TABLE = np.arange(16.0).reshape(4, 4) - 5.0
@@ -165,6 +171,28 @@ EXERCISES: dict[str, list[Property]] = {
             "all positions agree with the iteration",
             lambda f: _same(f(_states(), 0.1, 0.05, 7), _richardson(7)),
             "add ridge to the diagonal, and use the sum of outer products, not the mean.",
+        ),
+    ],
+    "14-shift": [
+        Property(
+            "it returns a square matrix",
+            lambda f: np.shape(f(8, 1)) == (8, 8),
+            "the result has shape (width, width).",
+        ),
+        Property(
+            "no step is the identity",
+            lambda f: _same(f(8, 0), np.eye(8)),
+            "cos 0 = 1 on the diagonal, sin 0 = 0 beside it.",
+        ),
+        Property(
+            "one step takes the code of 5 to that of 4",
+            lambda f: _same(np.asarray(f(8, 1)) @ _codes(5), _codes(4)),
+            "sin(a - b) = sin a cos b - cos a sin b: which half holds the sines?",
+        ),
+        Property(
+            "three steps take the code of 9 to that of 6",
+            lambda f: _same(np.asarray(f(8, 3)) @ _codes(9), _codes(6)),
+            "the angle is steps times the frequency.",
         ),
     ],
 }

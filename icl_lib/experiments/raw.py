@@ -49,6 +49,15 @@ class RawExperiment(SequenceExperiment):
             return LinearDynamics(self.model.n)
         return {"partial": PartiallyObserved, "nonlinear": NonlinearDynamics}[self.task]()
 
+    @property
+    def probe_ridge(self) -> float:
+        """The penalty of the token probes, relative to the features' squared size.
+
+        A wide stream of few observed numbers has directions of almost no variance, through which
+        a probe without penalty reads noise.
+        """
+        return 1e-6 if self.task == "partial" else 0.0
+
     def build_model(self) -> RawTransformer:
         """Return the untrained model; its initial weights depend on the seed alone."""
         word = np.random.SeedSequence([self.seed, 0, 1]).generate_state(1, dtype=np.uint64)[0]
@@ -67,12 +76,14 @@ class RawExperiment(SequenceExperiment):
         for step, weights in snapshots:
             moving.load_state_dict(weights)
             columns["steps"].append(step)
-            for name, value in first_layer_view(moving, inputs).items():
+            for name, value in first_layer_view(moving, inputs, self.probe_ridge).items():
                 columns[name].append(value)
         return columns
 
 
-def first_layer_view(model: RawTransformer, states: torch.Tensor) -> dict[str, list]:
+def first_layer_view(
+    model: RawTransformer, states: torch.Tensor, probe_ridge: float = 0.0
+) -> dict[str, list]:
     """Return "probe", "sensitivity" and "attention" of states (2 PROBE_FIT, T, n); see curves."""
     with torch.no_grad():
         last = model.streams(states)[1][:, -1].double().numpy()
@@ -83,7 +94,9 @@ def first_layer_view(model: RawTransformer, states: torch.Tensor) -> dict[str, l
             else []
         )
     positions = [states.shape[1] - 1 - j for j in range(WINDOW)]
-    probe = token_probe_errors(last, states.double().numpy(), positions, n_fit=PROBE_FIT)
+    ridge = probe_ridge * float((last[:PROBE_FIT] ** 2).sum())
+    seen = states.double().numpy()
+    probe = token_probe_errors(last, seen, positions, n_fit=PROBE_FIT, ridge=ridge)
     slopes = sensitivity(model, states[:64])[positions]
     return {
         "probe": _rounded(probe.held_out),
@@ -111,7 +124,7 @@ def _run(name, task, layers, steps, *, batch=64, length=50, watch=False, lr=1e-3
 
 
 HYBRID, FULL_MESA = ("softmax", "mesa"), ("mesa", "mesa")
-PARTIAL = {"n": 5, "width": 80}
+PARTIAL = {"n": 5, "width": 80, "heads": 12}
 NONLINEAR = {"width": 60, "mlp": 300, "unit_keys": True}
 
 # one run a family, with the number of seeds that are trained
@@ -121,8 +134,13 @@ RAW_FAMILIES = [
     (_run("softmax12", "linear", ("softmax",) * 12, 4000), 1),
     (_run("hybrid", "linear", HYBRID, 4000, watch=True, clip=1.0), 3),
     (_run("fullmesa", "linear", FULL_MESA, 4000, watch=True, clip=1.0), 2),
-    (_run("partial-softmax7", "partial", ("softmax",) * 7, 6000, watch=True, **PARTIAL), 1),
-    (_run("partial-hybrid", "partial", HYBRID, 6000, watch=True, clip=1.0, **PARTIAL), 2),
+    (
+        _run(
+            "partial-softmax7", "partial", ("softmax",) * 7, 6000, batch=32, watch=True, **PARTIAL
+        ),
+        1,
+    ),
+    (_run("partial-hybrid", "partial", HYBRID, 6000, batch=32, watch=True, clip=1.0, **PARTIAL), 2),
     (_run("nonlinear-softmax7", "nonlinear", ("softmax",) * 7, 6000, batch=32, **NONLINEAR), 1),
     (_run("nonlinear-hybrid", "nonlinear", HYBRID, 5000, batch=32, clip=15.0, **NONLINEAR), 1),
     (_run("long-softmax7", "linear", ("softmax",) * 7, 6000, batch=16, length=CONTEXT), 1),
