@@ -167,16 +167,13 @@ _LAYERS_SOFTMAX = [
 ]
 
 _LAYERS_MESA = [
-    (
-        "hits = torch.baddbmm(target, keys, state, beta=-1)",
-        "hits = torch.baddbmm(target, keys, state)",
-    ),
-    ("state[..., :size] /= decay", "state[..., :size] *= decay"),
-    ("(query @ found[..., :size].mT).tril_()", "(query @ found[..., :size].mT).tril_(-1)"),
-    ("signed = torch.cat([e, -adjoint], dim=-1)", "signed = torch.cat([e, adjoint], dim=-1)"),
-    ("after.append(later if decay is None", "after.append(0 * later if decay is None"),
+    ("hits[..., size:] -= v", "hits[..., size:] += v"),
+    ("end[..., :size] /= decay", "end[..., :size] *= decay"),
+    ("(queries, found[..., :size].mT).tril_()", "(queries, found[..., :size].mT).tril_(-1)"),
+    ("torch.neg(adjoint, out=signed[..., n_values:])", "signed[..., n_values:] = adjoint"),
+    ("sums[i] += sums[i + 1]", "sums[i] += 0 * sums[i + 1]"),
     ("each = ((keys * d_keys).sum(-1) +", "each = ((keys * d_keys).sum(-1) -"),
-    ("traces.sum(1) / lam.square()", "traces.sum(1) / lam"),
+    ("traces.sum(0) / lam.square()", "traces.sum(0) / lam"),
 ]
 _RECURSIVE_MESA = [
     (

@@ -23,7 +23,7 @@ from icl_lib._checks import positive_int
 from icl_lib.layers.recursive_mesa import check_mesa, recursive_mesa
 
 CHUNK = 32  # positions a chunk at most: longer chunks need fewer steps, but more work a position
-BLOCK = 2**15  # numbers in one array that is worked on at a time, so that a cache holds several
+BLOCK = 2**17  # numbers in the largest array worked on at a time, so that a cache holds it
 FORGETTING = 1e-4  # the least product of gamma in one chunk
 
 __all__ = ["mesa_attention", "recursive_mesa"]
@@ -75,11 +75,11 @@ def mesa_attention(
 
 
 class _Chunks(NamedTuple):
-    """Keys and values (N, n, C, .) weighted for the chunk they are in, and how forgetting decays.
+    """Keys and values (n, N, C, .) weighted for the chunk they are in, and how forgetting decays.
 
-    ``weight`` (N, n, C, 1) is 1/sqrt(c_t) with c_t the product of gamma from the chunk's start to
+    ``weight`` (n, N, C, 1) is 1/sqrt(c_t) with c_t the product of gamma from the chunk's start to
     t: within a chunk, H_t/c_t = H_start + sum (k_s/sqrt(c_s)) (k_s/sqrt(c_s))^T. ``total``
-    (N, n, 1, 1) is c at the chunk's end. Both are None where nothing is forgotten.
+    (n, N, 1, 1) is c at the chunk's end. Both are None where nothing is forgotten.
     """
 
     keys: Tensor
@@ -87,20 +87,29 @@ class _Chunks(NamedTuple):
     weight: Tensor | None
     total: Tensor | None
 
-    def decays(self, rows: slice, part: slice):
+    def decays(self, part: slice, rows: slice):
         """Return c at the end of each chunk in ``part``, or a None for each."""
         if self.total is None:
-            return [None] * self.keys[0, part].shape[0]
-        return self.total[rows, part].unbind(1)
+            return [None] * len(self.keys[part])
+        return self.total[part, rows].unbind()
 
 
 def _split(part: Tensor, chunk: int, fill: float = 0.0) -> Tensor:
-    """Return (N, n, C, ...) for (N, T, ...), padded at the end: a zero key changes nothing."""
+    """Return (n, N, C, ...) for (N, T, ...), padded at the end: a zero key changes nothing.
+
+    Chunks come first: then all rows of one chunk, or of all chunks, are one batch of matrices that
+    lie one after the other, which is what fast batched products ask for.
+    """
     padding = -part.shape[1] % chunk
     if padding:
         widths = (0, 0) * (part.ndim - 2) + (0, padding)
         part = torch.nn.functional.pad(part, widths, value=fill)
-    return part.unflatten(1, (-1, chunk))
+    return part.unflatten(1, (-1, chunk)).transpose(0, 1)
+
+
+def _join(part: Tensor, length: int) -> Tensor:
+    """Return (N, T, ...) for (n, N, C, ...): the inverse of :func:`_split`."""
+    return part.transpose(0, 1).flatten(1, 2)[:, :length]
 
 
 def _short_enough(gamma: Tensor, chunk: int) -> int:
@@ -121,34 +130,47 @@ def _weighted(keys: Tensor, values: Tensor, gamma: Tensor, chunk: int, dtype) ->
 
 
 def _blocks(chunks: _Chunks):
-    """Yield rows and, for each, the parts of its time axis: slices with about BLOCK numbers."""
-    count, length, numbers = len(chunks.keys), chunks.keys.shape[1], chunks.keys[0, 0].numel()
+    """Yield rows and, for each, the parts of its time axis: slices whose arrays fit BLOCK.
+
+    A block has all rows or a single chunk, so that its first two axes flatten without a copy.
+    """
+    length, count, chunk, size = chunks.keys.shape
+    numbers = max(chunk, size) * (size + chunks.values.shape[-1])  # [G | -U] or [R | Phi^T]
     rows = max(1, min(count, BLOCK // numbers))
-    span = max(1, BLOCK // (rows * numbers))
+    span = max(1, BLOCK // (rows * numbers)) if rows == count else 1
     for row in range(0, count, rows):
         yield slice(row, row + rows), [slice(i, i + span) for i in range(0, length, span)]
 
 
-def _carry(k: Tensor, targets: Tensor, state: Tensor, decays):
-    """Walk over chunks; return every chunk's W at its start and its [G | -U], and the last W.
+def _carry(keys: Tensor, values: Tensor, state: Tensor, decays):
+    """Walk over chunks; return W at the start of each and at the end, and every [G | -U].
 
-    W = [R | Phi^T] is the state (N, d, d + d_v), ``k`` (N, n, C, d) and ``targets`` [0 | V]. With
+    W = [R | Phi^T] is the state (N, d, d + d_v), ``keys`` and ``values`` are (n, N, C, .). With
     S = I + K R K^T = L L^T, the leading blocks of L factor the leading blocks of S. So
     [G | -U] = L^-1 (K W - [0 | V]) serves all prefixes: W_t = W - sum_{i<=t} G_i^T [G_i | -U_i].
     """
-    size, identity = k.shape[-1], torch.eye(k.shape[2], dtype=k.dtype)
-    starts, solutions = [], []
-    for keys, target, decay in zip(k.unbind(1), targets.unbind(1), decays, strict=True):
-        hits = torch.baddbmm(target, keys, state, beta=-1)
-        factor = torch.linalg.cholesky(torch.baddbmm(identity, hits[..., :size], keys.mT))
+    (length, rows, chunk, size), width = keys.shape, state.shape[-1]
+    states = keys.new_empty(length + 1, *state.shape)
+    solutions = keys.new_empty(length, rows, chunk, width)
+    system, identity = keys.new_empty(rows, chunk, chunk), torch.eye(chunk, dtype=keys.dtype)
+    diagonal = system.diagonal(dim1=1, dim2=2)
+    states[0] = state
+    before, after = states[:-1].unbind(), states[1:].unbind()
+    arrays = (keys.unbind(), keys.mT.unbind(), values.unbind(), before, after)
+    out = (solutions.unbind(), solutions[..., :size].mT.unbind())
+    for k, k_t, v, start, end, both, g_t, decay in zip(*arrays, *out, decays, strict=True):
+        hits = torch.bmm(k, start)
+        hits[..., size:] -= v
+        torch.bmm(hits[..., :size], k_t, out=system)
+        diagonal.add_(1)
         # inverting L and one product take less time than solving for all columns of the right side
-        both = torch.linalg.solve_triangular(factor, identity, upper=False) @ hits
-        starts.append(state)
-        solutions.append(both)
-        state = torch.baddbmm(state, both[..., :size].mT, both, alpha=-1)
+        factor = torch.linalg.cholesky(system)
+        inverse = torch.linalg.solve_triangular(factor, identity, upper=False)
+        torch.bmm(inverse, hits, out=both)
+        torch.baddbmm(start, g_t, both, alpha=-1, out=end)
         if decay is not None:
-            state[..., :size] /= decay  # H is multiplied by c at the end of the chunk
-    return torch.stack(starts, dim=1), torch.stack(solutions, dim=1), state
+            end[..., :size] /= decay  # H is multiplied by c at the end of the chunk
+    return states, solutions
 
 
 class _ChunkedMesa(torch.autograd.Function):
@@ -158,26 +180,22 @@ class _ChunkedMesa(torch.autograd.Function):
     def forward(ctx, queries, keys, values, lam, gamma, chunk):
         q, chunks = _split(queries, chunk), _weighted(keys, values, gamma, chunk, torch.float64)
         size, n_values = keys.shape[-1], values.shape[-1]
-        solved, output = queries.new_empty(q.shape), values.new_empty(*q.shape[:-1], n_values)
+        solved, output = keys.new_empty(q.shape), torch.empty_like(chunks.values, dtype=keys.dtype)
         both = keys.new_empty(*q.shape[:-1], size + n_values)  # [G | -U]
         solution = keys.new_empty(*q.shape[:2], size, n_values)  # Phi^T at the start of each chunk
         for rows, parts in _blocks(chunks):
-            state = both.new_zeros(len(q[rows]), size, size + n_values, dtype=torch.float64)
+            state = both.new_zeros(len(lam[rows]), size, size + n_values, dtype=torch.float64)
             state.diagonal(dim1=1, dim2=2)[:] = lam[rows, None]  # R_0 = lambda I, Phi_0 = 0
             for part in parts:
-                at = (rows, part)
-                targets = torch.nn.functional.pad(chunks.values[at].double(), (size, 0))
-                starts, found, state = _carry(
-                    chunks.keys[at].double(), targets, state, chunks.decays(*at)
-                )
-                query = q[at].double()
-                scores = (query @ found[..., :size].mT).tril_()
-                result = (query @ starts).sub_(scores @ found)  # [c_t R_t q_t | o_t]
+                at = (part, rows)
+                k, v, query = (_wide(part[at]) for part in (*chunks[:2], q))
+                states, found = _carry(k, v, state, chunks.decays(*at))
+                result, state = _read_out(query, states[:-1], found), states[-1]
                 solved[at], output[at] = result[..., :size], result[..., size:]
-                both[at], solution[at] = found, starts[..., size:]
+                both[at], solution[at] = found, states[:-1, ..., size:]
         ctx.save_for_backward(keys, values, lam, gamma, solved, solution, both)
         ctx.chunk = chunk
-        return output.flatten(1, 2)[:, : keys.shape[1]]
+        return _join(output, keys.shape[1])
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -187,9 +205,9 @@ class _ChunkedMesa(torch.autograd.Function):
         d_queries, d_keys, d_values = map(torch.empty_like, (chunks.keys, *chunks[:2]))
         traces = keys.new_empty(d_keys.shape[:2])
         for rows, parts in _blocks(chunks):
-            later = grad.new_zeros(len(e[rows]), e.shape[-1] + keys.shape[-1], keys.shape[-1])
+            later = grad.new_zeros(len(lam[rows]), e.shape[-1] + keys.shape[-1], keys.shape[-1])
             for part in reversed(parts):
-                at = (rows, part)
+                at = (part, rows)
                 pairs = torch.cat([chunks.values[at], chunks.keys[at]], dim=-1)
                 adjoint, d_pairs, later = _block_gradient(
                     e[at], pairs, *(each[at] for each in kept), chunks.decays(*at), later
@@ -198,14 +216,27 @@ class _ChunkedMesa(torch.autograd.Function):
                 d_values[at], d_keys[at] = d_pairs.tensor_split([values.shape[-1]], dim=-1)
         if chunks.weight is not None:
             d_keys, d_values = d_keys.mul_(chunks.weight), d_values.mul_(chunks.weight)
-            before = torch.nn.functional.pad(chunks.total[:, :-1, 0, 0], (1, 0), value=1.0)
-            traces = traces * before.cumprod(1)  # 1/lambda on the diagonal decays like the data
+            before = torch.nn.functional.pad(chunks.total[:-1, :, 0, 0], (0, 0, 1, 0), value=1.0)
+            traces = traces * before.cumprod(0)  # 1/lambda on the diagonal decays like the data
         d_queries, d_keys, d_values = (
-            part.flatten(1, 2)[:, : keys.shape[1]] for part in (d_queries, d_keys, d_values)
+            _join(part, keys.shape[1]) for part in (d_queries, d_keys, d_values)
         )
         d_gamma = _forgetting_gradient(keys, values, d_keys, d_values, gamma)
         d_gamma = d_gamma if ctx.needs_input_grad[4] else None
-        return d_queries, d_keys, d_values, traces.sum(1) / lam.square(), d_gamma, None
+        return d_queries, d_keys, d_values, traces.sum(0) / lam.square(), d_gamma, None
+
+
+def _wide(part: Tensor) -> Tensor:
+    """Return a contiguous copy in float64."""
+    return torch.empty(part.shape, dtype=torch.float64).copy_(part)
+
+
+def _read_out(queries: Tensor, states: Tensor, found: Tensor) -> Tensor:
+    """Return [c_t R_t q_t | o_t], (n, N, C, d + d_v)."""
+    shape, size = found.shape, queries.shape[-1]
+    queries, states, found = (part.flatten(0, 1) for part in (queries, states, found))
+    scores = torch.bmm(queries, found[..., :size].mT).tril_()
+    return torch.bmm(queries, states).baddbmm_(scores, found, alpha=-1).view(shape)
 
 
 def _block_gradient(e, pairs, solved, solution, both, decays, later):
@@ -214,19 +245,30 @@ def _block_gradient(e, pairs, solved, solution, both, decays, later):
     ``later`` (N, d_v + d, d) is the sum over later chunks of [e_t | -a_t]^T (R_t q_t)^T with a_t =
     Phi_t^T e_t; it is returned with this block's terms added.
     """
-    n_values, size = e.shape[-1], solved.shape[-1]
-    keys, g, minus_u = pairs[..., n_values:], both[..., :size], both[..., size:]
-    adjoint = (e @ solution.mT).sub_((e @ minus_u.mT).tril_() @ g)  # a_t, the gradient of q_t
-    signed = torch.cat([e, -adjoint], dim=-1)
-    after = []
-    for terms, decay in zip((signed.mT @ solved).unbind(1)[::-1], decays[::-1], strict=True):
-        after.append(later if decay is None else decay * later)
-        later = terms + after[-1]
-    after = torch.stack(after[::-1], dim=1)
-    hits = (solved @ keys.mT).tril_()  # (t, s): c_t R_t q_t . k_s
-    d_pairs = (hits.mT @ signed).add_(keys @ after.mT)
-    d_pairs[..., n_values:] += ((signed @ pairs.mT).tril_().mT @ solved).add_(pairs @ after)
-    return adjoint, d_pairs, later
+    shape, n_values, size = e.shape[:3], e.shape[-1], solved.shape[-1]
+    signed = torch.empty_like(pairs)
+    signed[..., :n_values] = e
+    signed, pairs, solved, solution, both = (
+        part.flatten(0, 1) for part in (signed, pairs, solved, solution, both)
+    )
+    e, keys = signed[..., :n_values], pairs[..., n_values:]
+    g, minus_u = both[..., :size], both[..., size:]
+    adjoint = torch.bmm(e, solution.mT)  # a_t, the gradient of q_t
+    adjoint.baddbmm_(torch.bmm(e, minus_u.mT).tril_(), g, alpha=-1)
+    torch.neg(adjoint, out=signed[..., n_values:])
+    sums = e.new_empty(len(decays) + 1, *later.shape)
+    sums[-1] = later
+    torch.bmm(signed.mT, solved, out=sums[:-1].flatten(0, 1))
+    for i, decay in reversed(list(enumerate(decays))):
+        if decay is not None:
+            sums[i + 1] *= decay
+        sums[i] += sums[i + 1]
+    after = sums[1:].flatten(0, 1)
+    hits = torch.bmm(solved, keys.mT).tril_()  # (t, s): c_t R_t q_t . k_s
+    d_pairs = torch.bmm(hits.mT, signed).baddbmm_(keys, after.mT)
+    others = torch.bmm(signed, pairs.mT).tril_()
+    d_pairs[..., n_values:] += torch.bmm(others.mT, solved).baddbmm_(pairs, after)
+    return adjoint.view(*shape, size), d_pairs.view(*shape, -1), sums[0]
 
 
 def _forgetting_gradient(keys, values, d_keys, d_values, gamma) -> Tensor:

@@ -95,7 +95,10 @@ class AttentionLayer(nn.Module):
         """Return queries, keys and values (B, T, 3, H, n_a) of tokens (B, T, width)."""
         heads, key_size, _ = self.w_q.shape
         weights = torch.cat([self.w_q, self.w_k, self.w_v]).flatten(0, 1)  # (3 H n_a, width)
-        return (tokens @ weights.T).unflatten(-1, (3, heads, key_size))
+        if self.kind != "linear":
+            return (tokens @ weights.T).unflatten(-1, (3, heads, key_size))
+        columns = weights @ tokens.flatten(0, 1).T  # what linear heads read fastest
+        return columns.view(3, heads, key_size, *tokens.shape[:2]).permute(3, 4, 0, 1, 2)
 
     def products(self) -> tuple[Tensor, Tensor]:
         """Return A = W_k^T W_q and B = P W_v, (H, width, width) each.
