@@ -134,6 +134,8 @@ def token_probe_errors(
         If the shapes do not fit or ``n_fit`` leaves no sequence on one of the sides.
     """
     x, y = finite_array("features", features, ndim=2), finite_array("states", states, ndim=3)
+    if len(x) != len(y):
+        raise ValueError(f"states must hold {len(x)} sequences, as features, got {len(y)}")
     wanted = np.moveaxis(y[:, list(positions)], 1, 0)  # (positions, B, n)
     table = [
         probe_errors(

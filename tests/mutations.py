@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from mutations_raw import RAW_ELEMENTS
+
 UNIT = Path(__file__).resolve().parent / "unit"
 BAD_INPUT = "test_bad_input_theory.py"
 
@@ -18,6 +20,9 @@ TESTS = {
     "theory/sequences.py": ["test_theory_sequences.py"],
     "layers/recursive_mesa.py": ["test_mesa.py", "test_mesa_peers.py"],
     "layers/mesa.py": ["test_mesa.py", "test_mesa_peers.py"],
+    "models/raw.py": ["test_raw_model.py"],
+    "models/constructions.py": ["test_constructions.py", "test_copying_layer.py"],
+    "probing.py": ["test_probing.py"],
 }
 
 _OPTIMUM = [
@@ -138,6 +143,9 @@ _SINGLE_LAYER = [
 _CONSTRUCTIONS = [
     ("w_pv[-1, -1] = 1.0", "w_pv[-1, -1] = 2.0"),
     ("w_kq[:d, :d] = preconditioner", "w_kq[:d, :d] = preconditioner.T"),
+    ("[cosine.diag(), -sine.diag()]", "[cosine.diag(), sine.diag()]"),
+    ("sharpness * step_back(width)", "sharpness * step_back(width).T"),
+    ("layer.p[0] = _blocks(n, 4, {(3, 0)", "layer.p[0] = _blocks(n, 4, {(2, 0)"),
 ]
 _DEEP_LINEAR = [
     ("known, residual) / n", "known, residual)"),
@@ -234,6 +242,7 @@ _BY_FILE = {
     "models/sequence.py": _SEQUENCE,
     "models/learned_inverse.py": _LEARNED_INVERSE,
     "theory/sequences.py": _THEORY_SEQUENCES,
+    **RAW_ELEMENTS,
 }
 MUTATIONS = [(file, *pair) for file, pairs in _BY_FILE.items() for pair in pairs]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from icl_lib._checks import nonnegative, positive, positive_int
+from icl_lib._checks import positive, positive_int
 from icl_lib.layers.softmax import causal_mask
 from icl_lib.models.sequence import KINDS, AttentionLayer
 
@@ -47,7 +47,7 @@ class RawConfig:
             raise ValueError(f"layers must be one or more of {KINDS}, got {self.layers!r}")
         for name in ("n", "width", "heads", "key_size"):
             positive_int(name, getattr(self, name))
-        nonnegative("mlp", self.mlp)
+        positive_int("mlp", self.mlp, minimum=0)
         if self.clip is not None:
             positive("clip", self.clip)
         positive("init_std", self.init_std)

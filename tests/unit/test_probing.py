@@ -9,9 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression, Ridge
-from sklearn.metrics import r2_score
+from sklearn.metrics import mean_squared_error, r2_score
 
-from icl_lib.probing import Probe, fit_probe, probe_errors, unexplained_variance
+from icl_lib.probing import (
+    Probe,
+    fit_probe,
+    probe_errors,
+    token_probe_errors,
+    unexplained_variance,
+)
 
 
 def data(n=40, p=5, k=3, seed=0, noise=0.5):
@@ -191,3 +197,62 @@ def test_without_intercept_equals_sklearn(ridge):
     model = Ridge(alpha=ridge, fit_intercept=False).fit(x, y)
     np.testing.assert_allclose(probe.weights, model.coef_.T, atol=1e-10)
     assert not probe.intercept.any()
+
+
+class TestTokenProbes:
+    """Which elements of a sequence are held by one feature vector, and how well."""
+
+    def data(self, rows=80, length=5, n=3, p=6, noise=0.3):
+        rng = np.random.default_rng(12)
+        states = rng.standard_normal((rows, length, n)) + 0.5
+        read = rng.standard_normal((n, p)), rng.standard_normal((n, p))
+        features = states[:, 1] @ read[0] + 0.2 * states[:, 3] @ read[1]
+        return features + noise * rng.standard_normal((rows, p)), states
+
+    def test_against_sklearn_without_intercept(self):
+        """The mean square over rows and coordinates: scikit-learn's own mean_squared_error."""
+        features, states = self.data()
+        errors = token_probe_errors(features, states, [4, 1, 0], n_fit=50)
+        assert errors.in_sample.shape == errors.held_out.shape == (3,)
+        for column, t in enumerate([4, 1, 0]):
+            model = LinearRegression(fit_intercept=False).fit(features[:50], states[:50, t])
+            for rows, got in ((slice(50), errors.in_sample), (slice(50, None), errors.held_out)):
+                expected = mean_squared_error(states[rows, t], model.predict(features[rows]))
+                assert got[column] == pytest.approx(expected, rel=1e-9)
+
+    def test_ridge_against_sklearn(self):
+        features, states = self.data()
+        errors = token_probe_errors(features, states, [2], n_fit=30, ridge=4.0)
+        model = Ridge(alpha=4.0, fit_intercept=False).fit(features[:30], states[:30, 2])
+        expected = mean_squared_error(states[30:, 2], model.predict(features[30:]))
+        assert errors.held_out[0] == pytest.approx(expected, rel=1e-9)
+
+    def test_the_elements_that_are_held(self):
+        features, states = self.data(noise=0.0)
+        held = token_probe_errors(features, states, range(5), n_fit=40).held_out
+        assert (held[[1, 3]] < 1e-20).all() and (held[[0, 2, 4]] > 0.5).all()
+
+    def test_features_that_say_nothing_score_the_mean_square(self):
+        states = self.data()[1]
+        errors = token_probe_errors(np.zeros((80, 4)), states, [3], n_fit=20)
+        assert errors.in_sample[0] == pytest.approx((states[:20, 3] ** 2).mean(), rel=1e-12)
+        assert errors.held_out[0] == pytest.approx((states[20:, 3] ** 2).mean(), rel=1e-12)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"features": np.zeros((80, 4, 1))}, "features must have 2 axes"),
+            ({"states": np.zeros((80, 5))}, "states must have 3 axes"),
+            ({"features": np.full((80, 4), np.nan)}, "features must be finite"),
+            ({"states": np.zeros((79, 5, 3))}, "states must hold 80 sequences.*got 79"),
+            ({"n_fit": 80}, "n_fit must be below the 80 sequences, got 80"),
+            ({"n_fit": 0}, "n_fit must be an integer"),
+            ({"ridge": -1.0}, "ridge must be at least 0"),
+        ],
+    )
+    def test_bad_arguments(self, change, message):
+        features, states = self.data()
+        arguments = {"features": features, "states": states, "n_fit": 40, "ridge": 0.0} | change
+        features, states = arguments.pop("features"), arguments.pop("states")
+        with pytest.raises(ValueError, match=message):
+            token_probe_errors(features, states, [0], **arguments)

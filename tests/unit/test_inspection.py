@@ -1,0 +1,119 @@
+"""What a model looks at: attention by distance by loops, gradients against functional Jacobians."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from raw_oracles import F64, build, elements
+
+from icl_lib.models.inspection import first_layer_weights, sensitivity, weights_by_distance
+
+
+class TestWeightsByDistance:
+    @settings(deadline=None, max_examples=40)
+    @given(data=st.data(), length=st.integers(1, 14), heads=st.integers(1, 3))
+    def test_by_loops(self, data, length, heads):
+        distances = data.draw(st.integers(1, length))
+        first = data.draw(st.integers(distances - 1, length - 1))
+        generator = torch.Generator().manual_seed(length)
+        weights = torch.rand(2, heads, length, length, generator=generator, dtype=F64)
+        got = weights_by_distance(weights, distances, first)
+        assert got.shape == (2, heads, distances)
+        w = weights.numpy()
+        for j in range(distances):
+            expected = np.mean([w[..., t, t - j] for t in range(first, length)], axis=0)
+            assert got[..., j].numpy() == pytest.approx(expected, abs=1e-13)
+
+    def test_rows_from_the_eleventh_on_by_default(self):
+        weights = torch.zeros(20, 20)
+        weights[9] = 100.0
+        assert weights_by_distance(weights, 8).tolist() == [0.0] * 8
+        weights[10] = 1.0
+        assert weights_by_distance(weights, 8).tolist() == pytest.approx([0.1] * 8)
+
+    def test_uniform_attention(self):
+        """Row t spreads 1/(t + 1) on every distance."""
+        uniform = torch.ones(12, 12, dtype=F64).tril()
+        uniform /= uniform.sum(-1, keepdim=True)
+        expected = np.mean([1 / t for t in range(6, 13)])
+        got = weights_by_distance(uniform, 4, first=5)
+        assert got.numpy() == pytest.approx(np.full(4, expected), rel=1e-12)
+
+    @pytest.mark.parametrize(
+        ("distances", "first", "message"),
+        [
+            (4, 2, "first must lie between distances - 1 = 3 and 5, got 2"),
+            (4, 6, "first must lie between distances - 1 = 3 and 5, got 6"),
+            (7, 6, "first must lie between"),
+            (0, 3, "distances must be an integer"),
+        ],
+    )
+    def test_bad_arguments(self, distances, first, message):
+        with pytest.raises(ValueError, match=message):
+            weights_by_distance(torch.eye(6), distances, first)
+
+
+class TestFirstLayer:
+    def test_reproduces_the_first_layer(self):
+        """Normalised tokens, their values weighted, heads summed: what the block then adds."""
+        model, states = build(("softmax", "mesa"), layer_norm=True), elements()
+        weights, layer = first_layer_weights(model, states), model.blocks[0].attention
+        tokens = states @ model.embed.T
+        centred = tokens - tokens.mean(-1, keepdim=True)
+        norm = model.blocks[0].attention_norm
+        seen = centred / (centred.square().mean(-1, keepdim=True) + norm.eps).sqrt()
+        seen = seen * norm.weight + norm.bias
+        values = torch.einsum("hav,bsv->bhsa", layer.w_v, seen)
+        update = torch.einsum("hwa,bhts,bhsa->btw", layer.p, weights, values)
+        assert weights.shape == (2, 2, 6, 6)
+        assert torch.allclose(tokens + update, model.streams(states)[1], atol=1e-12)
+
+    def test_other_first_layers_have_none(self):
+        with pytest.raises(ValueError, match="kind must be 'softmax'"):
+            first_layer_weights(build(("mesa", "softmax")), elements())
+
+
+class TestSensitivity:
+    @pytest.mark.parametrize("layer", [1, 2])
+    def test_against_jacrev(self, layer):
+        model = build(("softmax", "softmax"), mlp=5, layer_norm=True)
+        states = elements(batch=3)
+        jacobian = torch.func.jacrev(lambda s: model.streams(s[None])[layer][0, -1], chunk_size=1)
+        each = [jacobian(s).norm(dim=-1) for s in states]  # (width, T) each
+        expected = torch.stack(each).mean((0, 1))
+        got = sensitivity(model, states, layer=layer)
+        assert got.shape == (6,) and torch.allclose(got, expected, atol=1e-12)
+
+    @pytest.mark.parametrize("kind", ["linear", "mesa"])
+    def test_against_the_reverse_mode_jacobian(self, kind):
+        """The first block is the default; these layers have backward passes of their own."""
+        model, states = build((kind, "softmax")), elements(batch=2)
+        jacobian = torch.autograd.functional.jacobian
+        each = [
+            jacobian(lambda s: model.streams(s[None])[1][0, -1], s).norm(dim=-1) for s in states
+        ]
+        expected = torch.stack(each).mean((0, 1))
+        assert torch.allclose(sensitivity(model, states), expected, rtol=1e-10)
+
+    def test_without_attention_only_the_last_element_counts(self):
+        """The stream is then the embedding: the mean norm of its rows at the end, 0 before."""
+        model = build()
+        with torch.no_grad():
+            model.blocks[0].attention.p.zero_()
+        expected = [0.0] * 5 + [float(model.embed.detach().norm(dim=1).mean())]
+        assert sensitivity(model, elements()).tolist() == pytest.approx(expected)
+
+    def test_leaves_no_trace(self):
+        model, states = build(("softmax", "mesa")), elements()
+        kept = states.clone()
+        sensitivity(model, states, layer=2)
+        assert torch.equal(states, kept) and not states.requires_grad
+        assert all(weight.grad is None for weight in model.parameters())
+
+    @pytest.mark.parametrize("layer", [0, 3, -1])
+    def test_bad_layers(self, layer):
+        with pytest.raises(ValueError, match=f"layer must be between 1 and 2, got {layer}"):
+            sensitivity(build(("softmax", "softmax")), elements(), layer=layer)
