@@ -175,11 +175,11 @@ _LAYERS_SOFTMAX = [
 ]
 
 _LAYERS_MESA = [
-    ("hits[..., size:] -= v", "hits[..., size:] += v"),
-    ("end[..., :size] /= decay", "end[..., :size] *= decay"),
+    ("hits[..., size:].sub_(v)", "hits[..., size:] += v"),
+    ("end[..., :size].div_(decay)", "end[..., :size] *= decay"),
     ("(queries, found[..., :size].mT).tril_()", "(queries, found[..., :size].mT).tril_(-1)"),
     ("torch.neg(adjoint, out=signed[..., n_values:])", "signed[..., n_values:] = adjoint"),
-    ("sums[i] += sums[i + 1]", "sums[i] += 0 * sums[i + 1]"),
+    ("sums[i].add_(sums[i + 1])", "sums[i] += 0 * sums[i + 1]"),
     ("each = ((keys * d_keys).sum(-1) +", "each = ((keys * d_keys).sum(-1) -"),
     ("traces.sum(0) / lam.square()", "traces.sum(0) / lam"),
 ]

@@ -160,7 +160,7 @@ def _carry(keys: Tensor, values: Tensor, state: Tensor, decays):
     out = (solutions.unbind(), solutions[..., :size].mT.unbind())
     for k, k_t, v, start, end, both, g_t, decay in zip(*arrays, *out, decays, strict=True):
         hits = torch.bmm(k, start)
-        hits[..., size:] -= v
+        hits[..., size:].sub_(v)
         torch.bmm(hits[..., :size], k_t, out=system)
         diagonal.add_(1)
         # inverting L and one product take less time than solving for all columns of the right side
@@ -169,7 +169,7 @@ def _carry(keys: Tensor, values: Tensor, state: Tensor, decays):
         torch.bmm(inverse, hits, out=both)
         torch.baddbmm(start, g_t, both, alpha=-1, out=end)
         if decay is not None:
-            end[..., :size] /= decay  # H is multiplied by c at the end of the chunk
+            end[..., :size].div_(decay)  # H is multiplied by c at the end of the chunk
     return states, solutions
 
 
@@ -261,13 +261,13 @@ def _block_gradient(e, pairs, solved, solution, both, decays, later):
     torch.bmm(signed.mT, solved, out=sums[:-1].flatten(0, 1))
     for i, decay in reversed(list(enumerate(decays))):
         if decay is not None:
-            sums[i + 1] *= decay
-        sums[i] += sums[i + 1]
+            sums[i + 1].mul_(decay)
+        sums[i].add_(sums[i + 1])
     after = sums[1:].flatten(0, 1)
     hits = torch.bmm(solved, keys.mT).tril_()  # (t, s): c_t R_t q_t . k_s
     d_pairs = torch.bmm(hits.mT, signed).baddbmm_(keys, after.mT)
     others = torch.bmm(signed, pairs.mT).tril_()
-    d_pairs[..., n_values:] += torch.bmm(others.mT, solved).baddbmm_(pairs, after)
+    d_pairs[..., n_values:].add_(torch.bmm(others.mT, solved).baddbmm_(pairs, after))
     return adjoint.view(*shape, size), d_pairs.view(*shape, -1), sums[0]
 
 

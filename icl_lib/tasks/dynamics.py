@@ -57,7 +57,8 @@ def linear_rollout(w_star: Tensor, drive: Tensor) -> Tensor:
     states, power, stride = drive.clone(), w_star.transpose(-1, -2), 1
     while stride < drive.shape[1]:
         power = power if stride == 1 else power @ power
-        states[:, stride:] += states[:, :-stride] @ power
+        # no +=, which would write the sum once more through the index
+        states[:, stride:].add_(states[:, :-stride] @ power)
         stride *= 2
     return states
 
@@ -111,7 +112,7 @@ class LinearDynamics:
         source = as_generators(generator)
         w_star = self.draw_systems(batch, source.task, dtype)
         shape = (batch, length, self.n)
-        noise = self.noise_std * torch.randn(shape, generator=source.noise, dtype=dtype)
+        noise = torch.randn(shape, generator=source.noise, dtype=dtype).mul_(self.noise_std)
         first = self.draw_first((batch, 1, self.n), source.data, dtype)
         hidden = self.roll_out(w_star, torch.cat([first, noise], dim=1))
         return Sequences(hidden, w_star, hidden)
