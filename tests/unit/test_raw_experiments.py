@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.metrics import mean_squared_error
 from tiny_raw_experiments import MESA, SOFTMAX, temporary_place  # noqa: F401 - fixture
 
 from icl_lib.experiments import checkpoint, runs
@@ -150,9 +151,23 @@ class TestCurves:
         assert curves == json.loads(json.dumps(curves))
         assert curves["probe"][0] != curves["probe"][-1]  # the weights of every step are loaded
         model, _ = checkpoint.load(name)
-        view = first_layer_view(model, EXPERIMENTS[name].test_set.inputs[:48])
+        run = EXPERIMENTS[name]
+        view = first_layer_view(model, run.test_set.inputs[:48], run.probe_ridge)
         for kind, value in view.items():
             assert np.array(curves[kind][-1]) == pytest.approx(np.array(value), abs=2e-6)
+
+    def test_the_penalty_is_relative_to_the_features(self):
+        model = MESA.build_model()
+        states = MESA.dynamics.sample(48, 12, generators(3)).inputs
+        probe = first_layer_view(model, states, 0.01)["probe"]
+        x = model.streams(states)[1][:, -1].detach().double().numpy()
+        s = states.double().numpy()
+        ridge = Ridge(alpha=0.01 * (x[:24] ** 2).sum(), fit_intercept=False)
+        for j in range(8):
+            fitted = ridge.fit(x[:24], s[:24, 11 - j])
+            error = mean_squared_error(s[24:, 11 - j], fitted.predict(x[24:]))
+            assert probe[j] == pytest.approx(error, abs=1e-6)
+        assert (MESA.probe_ridge, SOFTMAX.probe_ridge) == (1e-6, 0.0)
 
     def test_by_hand(self):
         """Distance j = 0, ..., 7 from the last position of 12: probes, gradients and weights."""
