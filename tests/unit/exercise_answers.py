@@ -402,6 +402,31 @@ def preconditioned_by_the_mean(states, penalty, step_size, steps):
     return solved
 
 
+# 14: the rotation between sinusoidal codes
+
+
+def shift(width, steps, sign=1.0):
+    angles = steps * 10_000.0 ** (-np.arange(width // 2) / (width // 2))
+    sine, cosine = np.diag(sign * np.sin(angles)), np.diag(np.cos(angles))
+    return np.block([[cosine, -sine], [sine, cosine]])
+
+
+def shift_half(width, steps):
+    return shift(width, steps)[: width // 2]
+
+
+def shift_by_zeros(width, steps):
+    return np.zeros((width, width))
+
+
+def shift_forward(width, steps):
+    return shift(width, steps, sign=-1.0)
+
+
+def shift_once(width, steps):
+    return shift(width, min(steps, 1))
+
+
 TABLE = {
     "01-ridge": (
         ridge,
@@ -491,4 +516,5 @@ TABLE = {
             preconditioned_by_the_mean,
         ],
     ),
+    "14-shift": (shift, [shift_half, shift_by_zeros, shift_forward, shift_once]),
 }
