@@ -131,32 +131,17 @@ NONLINEAR = {"width": 60, "mlp": 300, "unit_keys": True}
 # one run a family, with the number of seeds that are trained
 RAW_FAMILIES = [
     (_run("softmax3", "linear", ("softmax",) * 3, 6000, watch=True), 3),
-    (_run("softmax7", "linear", ("softmax",) * 7, 6000, watch=True), 2),
-    (_run("softmax12", "linear", ("softmax",) * 12, 4000), 1),
+    (_run("softmax7", "linear", ("softmax",) * 7, 6000, watch=True), 1),
     (_run("hybrid", "linear", HYBRID, 4000, watch=True, clip=1.0), 3),
-    (_run("fullmesa", "linear", FULL_MESA, 4000, watch=True, clip=1.0), 2),
+    (_run("fullmesa", "linear", FULL_MESA, 4000, watch=True, clip=1.0), 1),
     (_run("partial-softmax7", "partial", ("softmax",) * 7, 5000, **PARTIAL), 1),
-    (_run("partial-hybrid", "partial", HYBRID, 5000, clip=1.0, **PARTIAL), 2),
-    (_run("nonlinear-softmax7", "nonlinear", ("softmax",) * 7, 6000, batch=32, **NONLINEAR), 1),
+    (_run("partial-hybrid", "partial", HYBRID, 5000, clip=1.0, **PARTIAL), 1),
+    (_run("nonlinear-softmax7", "nonlinear", ("softmax",) * 7, 4000, batch=32, **NONLINEAR), 1),
     (_run("nonlinear-hybrid", "nonlinear", HYBRID, 5000, batch=32, clip=15.0, **NONLINEAR), 1),
     (_run("long-softmax7", "linear", ("softmax",) * 7, 6000, batch=16, length=CONTEXT), 1),
     (_run("long-hybrid", "linear", HYBRID, 5000, batch=32, length=CONTEXT, clip=1.0), 1),
     (
         _run("softmax7-n4", "linear", ("softmax",) * 7, 5000, length=16, n=4, width=16, key_size=8),
-        1,
-    ),
-    (
-        _run(
-            "softmax7-n20",
-            "linear",
-            ("softmax",) * 7,
-            4000,
-            batch=32,
-            length=80,
-            n=20,
-            width=80,
-            key_size=40,
-        ),
         1,
     ),
 ]
