@@ -59,6 +59,27 @@ def _richardson(steps: int) -> np.ndarray:
     return linear_systems.richardson(system, _states(), steps, 0.05)
 
 
+def _stacked(order: int) -> np.ndarray:
+    """Return ridge predictions of the sequence from its last ``order`` states."""
+    states = _states(14, 2, seed=1)
+    padded = np.vstack([np.zeros((order - 1, 2)), states])
+    features = np.hstack([padded[order - 1 - j :][:14] for j in range(order)])
+    return sequences.ridge_all_pairs(states, 0.1, features)
+
+
+def _few_shot() -> tuple[np.ndarray, np.ndarray]:
+    """Return inputs and labels (4, 3) of a prompt."""
+    return np.random.default_rng(7).standard_normal((2, 4, 3))
+
+
+def _prompt() -> np.ndarray:
+    """Return the prompt x_1, y_1, x_2, ... (8, 3)."""
+    xs, ys = _few_shot()
+    prompt = np.empty((8, 3))
+    prompt[0::2], prompt[1::2] = xs, ys
+    return prompt
+
+
 def _codes(position: int, width: int = 8) -> np.ndarray:
     """Return the sinusoidal code of one position by its definition: sines, then cosines."""
     angles = position * 10_000.0 ** (-np.arange(width // 2) / (width // 2))
@@ -193,6 +214,52 @@ EXERCISES: dict[str, list[Property]] = {
             "three steps take the code of 9 to that of 6",
             lambda f: _same(np.asarray(f(8, 3)) @ _codes(9), _codes(6)),
             "the angle is steps times the frequency.",
+        ),
+    ],
+    "15-stacked": [
+        Property(
+            "it returns one prediction for every state",
+            lambda f: np.shape(f(_states(14, 2, seed=1), 1, 0.1)) == (14, 2),
+            "the result has the shape of states.",
+        ),
+        Property(
+            "with order 1 it is ridge regression on states",
+            lambda f: _same(f(_states(14, 2, seed=1), 1, 0.1), _stacked(1)),
+            "the pairs are (s_{t'-1}, s_{t'}) up to the newest, and ridge goes on the diagonal.",
+        ),
+        Property(
+            "with order 3 it regresses on the last three states",
+            lambda f: _same(f(_states(14, 2, seed=1), 3, 0.1)[6:], _stacked(3)[6:]),
+            "z_t = (s_t, s_{t-1}, s_{t-2}), six numbers; the pairs are (z_{t'-1}, s_{t'}).",
+        ),
+        Property(
+            "before the start there are zeros",
+            lambda f: _same(f(_states(14, 2, seed=1), 3, 0.1), _stacked(3)),
+            "do not leave out the first positions: z_1 = (s_1, 0, 0).",
+        ),
+    ],
+    "16-pairs": [
+        Property(
+            "it returns two arrays of 2 N - 1 rows",
+            lambda f: [np.shape(part) for part in f(*_few_shot())] == [(7, 3), (7, 3)],
+            "all neighbours in x_1, y_1, ..., x_N, y_N, first those that come before.",
+        ),
+        Property(
+            "the first pair is (x_1, y_1)",
+            lambda f: _same(
+                [np.asarray(part)[0] for part in f(*_few_shot())], [part[0] for part in _few_shot()]
+            ),
+            "inputs and labels alternate, starting with x_1.",
+        ),
+        Property(
+            "the second pair is (y_1, x_2)",
+            lambda f: _same([np.asarray(part)[1] for part in f(*_few_shot())], _prompt()[1:3]),
+            "labels are followed by the next input.",
+        ),
+        Property(
+            "all pairs are there, in order",
+            lambda f: _same(np.stack(f(*_few_shot())), np.stack([_prompt()[:-1], _prompt()[1:]])),
+            "interleave x and y, then take everything but the last, and everything but the first.",
         ),
     ],
 }

@@ -427,6 +427,72 @@ def shift_once(width, steps):
     return shift(width, min(steps, 1))
 
 
+# 15: ridge regression on stacked observations
+
+
+def stacked_ridge(states, order, penalty):
+    length, n = states.shape
+    z = np.zeros((length, order * n))
+    for t in range(length):
+        for j in range(min(order, t + 1)):
+            z[t, j * n : (j + 1) * n] = states[t - j]
+    predictions = np.zeros_like(states)
+    for t in range(length):
+        past, after = z[:t], states[1 : t + 1]
+        gram = past.T @ past + penalty * np.eye(order * n)
+        predictions[t] = np.linalg.solve(gram, past.T @ after).T @ z[t]
+    return predictions
+
+
+def stacked_last(states, order, penalty):
+    return stacked_ridge(states, order, penalty)[-1]
+
+
+def stacked_lagged(states, order, penalty):
+    predictions = stacked_ridge(states, order, penalty)
+    lagged = np.zeros_like(predictions)
+    for t in range(1, len(states)):
+        lagged[t] = stacked_ridge(states[:t], order, penalty)[-1]
+    return lagged
+
+
+def stacked_never(states, order, penalty):
+    return stacked_ridge(states, 1, penalty)
+
+
+def stacked_without_start(states, order, penalty):
+    full = stacked_ridge(states, order, penalty)
+    full[: order - 1] = 0.0
+    return full
+
+
+# 16: a few-shot prompt read as a trajectory
+
+
+def neighbours(xs, ys):
+    prompt = np.stack([xs, ys], axis=1).reshape(-1, xs.shape[1])
+    return prompt[:-1], prompt[1:]
+
+
+def neighbours_meant(xs, ys):
+    return xs, ys
+
+
+def neighbours_reversed(xs, ys):
+    before, after = neighbours(xs, ys)
+    return after, before
+
+
+def neighbours_sorted(xs, ys):
+    return np.vstack([xs, ys[:-1]]), np.vstack([ys, xs[1:]])
+
+
+def neighbours_shuffled(xs, ys):
+    before, after = neighbours(xs, ys)
+    order = [0, 1, 3, 2, 4, 5, 6]
+    return before[order], after[order]
+
+
 TABLE = {
     "01-ridge": (
         ridge,
@@ -517,4 +583,12 @@ TABLE = {
         ],
     ),
     "14-shift": (shift, [shift_half, shift_by_zeros, shift_forward, shift_once]),
+    "15-stacked": (
+        stacked_ridge,
+        [stacked_last, stacked_lagged, stacked_never, stacked_without_start],
+    ),
+    "16-pairs": (
+        neighbours,
+        [neighbours_meant, neighbours_reversed, neighbours_sorted, neighbours_shuffled],
+    ),
 }
