@@ -86,7 +86,7 @@ def first_layer_view(
 ) -> dict[str, list]:
     """Return "probe", "sensitivity" and "attention" of states (2 PROBE_FIT, T, n); see curves."""
     with torch.no_grad():
-        last = model.streams(states)[1][:, -1].double().numpy()
+        last = model.blocks[0](states @ model.embed.T)[:, -1].double().numpy()
         maps = states[:256]
         attention = (
             _rounded(weights_by_distance(first_layer_weights(model, maps).mean(0), WINDOW))

@@ -80,7 +80,7 @@ class TestRegistry:
         assert type(far) is type(run) and far.seed == 3 and far.base == run.base
         assert replace(far, name=run.name, seed=0) == run
 
-    @pytest.mark.parametrize("name", ["eos-softmax7-s0", "twins-n4-s0", "twins-n20-s0"])
+    @pytest.mark.parametrize("name", ["eos-softmax7-s0", "twins-n4-s0", "twins-n10-s0"])
     def test_models_that_need_no_checkpoint(self, name):
         run = EXPERIMENTS[name]
         model = run.build_model()

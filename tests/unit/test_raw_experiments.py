@@ -22,7 +22,7 @@ from icl_lib.tasks.randomness import generators
 from icl_lib.theory import sequences as theory
 
 FIRST = [run for run, _ in RAW_FAMILIES]
-DEPTHS = {"softmax3": 3, "softmax7": 7, "softmax12": 12, "hybrid": 2, "fullmesa": 2}
+DEPTHS = {"softmax3": 3, "softmax7": 7, "hybrid": 2, "fullmesa": 2}
 
 
 class TestRegistry:
@@ -30,8 +30,8 @@ class TestRegistry:
         expected = {
             *(f"softmax3-s{i}" for i in range(3)),
             *(f"hybrid-s{i}" for i in range(3)),
-            *(f"{f}-s{i}" for f in ("softmax7", "fullmesa", "partial-hybrid") for i in range(2)),
-            *(f"{f}-s0" for f in ("softmax12", "partial-softmax7", "softmax7-n4", "softmax7-n20")),
+            *(f"{f}-s0" for f in ("softmax7", "fullmesa", "softmax7-n4")),
+            *(f"partial-{f}-s0" for f in ("softmax7", "hybrid")),
             *(f"{t}-{k}-s0" for t in ("nonlinear", "long") for k in ("softmax7", "hybrid")),
         }
         assert set(RAW_EXPERIMENTS) == expected
