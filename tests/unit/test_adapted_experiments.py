@@ -49,7 +49,7 @@ class TestRegistry:
         prompts = {
             f"{kind}-{base}" for kind in ("eos", "prefix") for base in ("hybrid", "softmax7")
         }
-        twins = {f"twins-n{n}" for n in (4, 10, 20)}
+        twins = {f"twins-n{n}" for n in (4, 10)}
         assert set(ADAPTED_EXPERIMENTS) == {f"{family}-s0" for family in prompts | twins}
         assert all(EXPERIMENTS[name] is run for name, run in ADAPTED_EXPERIMENTS.items())
         assert prompts | twins <= set(families())
