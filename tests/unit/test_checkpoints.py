@@ -19,7 +19,10 @@ from tiny_experiments import (  # noqa: F401 - fixtures
 
 from icl_lib.experiments import checkpoint, runs
 from icl_lib.experiments.registry import EXPERIMENTS, get
+from icl_lib.models.distillation import LinearTwins
 from icl_lib.models.learned_inverse import LearnedInverse
+from icl_lib.models.prompting import Prompt
+from icl_lib.models.raw import RawTransformer
 from icl_lib.models.sequence import SequenceModel
 from icl_lib.models.transformer import InContextTransformer
 
@@ -164,13 +167,23 @@ class TestHash:
             assert checkpoint.content_sha256(tensors, metadata) != base
 
 
+KINDS = (
+    InContextTransformer,
+    SequenceModel,
+    LearnedInverse,
+    RawTransformer,
+    Prompt,
+    LinearTwins,
+)
+
+
 def test_the_shipped_checkpoints_load_and_match_the_record(monkeypatch):
     """Every file of the repository: intact, of its experiment, and with its entry on record."""
     monkeypatch.delenv("ICL_CHECKPOINTS")
     record = runs.record()
     for file in sorted(checkpoint.folder().glob("*.safetensors")):
         model, metadata = checkpoint.load(file.stem)
-        assert isinstance(model, (InContextTransformer, SequenceModel, LearnedInverse))
+        assert isinstance(model, KINDS)
         metric = get(file.stem).metric
         assert record[file.stem][metric] == metadata["metrics"][metric]
         assert metadata["wall_seconds"] < 45 * 60
