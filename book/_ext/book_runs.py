@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU_LIMIT = 60  # seconds of kernel CPU time a notebook
-TOTAL_LIMIT = 360  # seconds for all notebooks together
+TOTAL_LIMIT = 720  # seconds for all notebooks together
 HEADS = ["Chapter", "CPU time (s)", "Wall time (s)", "Peak memory (MB)"]
 
 
