@@ -20,6 +20,8 @@ def weights_by_distance(weights: Tensor, distances: int, first: int = 10) -> Ten
     ValueError
         If ``first`` is below ``distances - 1`` or beyond the last row.
 
+    Examples
+    --------
     >>> weights_by_distance(torch.eye(3), 2, first=1)
     tensor([1., 0.])
     """

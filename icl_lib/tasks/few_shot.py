@@ -76,6 +76,8 @@ def few_shot_prompt(
     ValueError
         If the shapes do not fit.
 
+    Examples
+    --------
     >>> one, two = torch.tensor([[[1.0], [2.0]]]), torch.tensor([[[3.0], [4.0]]])
     >>> few_shot_prompt(one, two, eos=torch.zeros(1)).tokens[0, :, 0].tolist()
     [1.0, 3.0, 0.0, 2.0, 4.0, 0.0]
