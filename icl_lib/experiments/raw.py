@@ -126,7 +126,7 @@ def _run(name, task, layers, steps, *, batch=64, length=50, watch=False, lr=1e-3
 HYBRID, FULL_MESA = ("softmax", "mesa"), ("mesa", "mesa")
 # a lower learning rate needs many more steps to bind the third and fourth element
 PARTIAL = {"n": 5, "width": 80, "heads": 12, "batch": 32, "lr": 3e-3, "watch": True}
-NONLINEAR = {"width": 60, "mlp": 300, "unit_keys": True}
+NONLINEAR = {"width": 60, "mlp": 300, "unit_keys": True, "batch": 32, "lr": 3e-3}
 
 # one run a family, with the number of seeds that are trained
 RAW_FAMILIES = [
@@ -136,8 +136,8 @@ RAW_FAMILIES = [
     (_run("fullmesa", "linear", FULL_MESA, 4000, watch=True, clip=1.0), 1),
     (_run("partial-softmax7", "partial", ("softmax",) * 7, 5000, **PARTIAL), 1),
     (_run("partial-hybrid", "partial", HYBRID, 5000, clip=1.0, **PARTIAL), 1),
-    (_run("nonlinear-softmax7", "nonlinear", ("softmax",) * 7, 4000, batch=32, **NONLINEAR), 1),
-    (_run("nonlinear-hybrid", "nonlinear", HYBRID, 5000, batch=32, clip=15.0, **NONLINEAR), 1),
+    (_run("nonlinear-softmax7", "nonlinear", ("softmax",) * 7, 12000, **NONLINEAR), 1),
+    (_run("nonlinear-hybrid", "nonlinear", HYBRID, 20000, clip=15.0, **NONLINEAR), 1),
     (_run("long-softmax7", "linear", ("softmax",) * 7, 6000, batch=16, length=CONTEXT), 1),
     (_run("long-hybrid", "linear", HYBRID, 5000, batch=32, length=CONTEXT, clip=1.0), 1),
     (
