@@ -1,6 +1,8 @@
-"""What a trained transformer looks at: attention by distance, gradients, probes of its tokens."""
+"""What a trained transformer looks at: attention by distance, gradients, products of its weights."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -76,3 +78,87 @@ def sensitivity(model: RawTransformer, states: Tensor, *, layer: int = 1) -> Ten
         for coordinate in stream[:, -1].unbind(-1)
     ]
     return torch.stack(norms).mean((0, 1))
+
+
+class ElementMaps(NamedTuple):
+    """How a layer's output holds the elements: token t is about current s_t + previous s_{t-1}.
+
+    ``current`` and ``previous`` are (width, n); ``unexplained`` is the share of the tokens' squared
+    norm that the two leave.
+    """
+
+    current: Tensor
+    previous: Tensor
+    unexplained: float
+
+
+def element_maps(model: RawTransformer, states: Tensor, first: int = 10) -> ElementMaps:
+    """Fit the first block's output by s_t and s_{t-1}: one least-squares fit over (B, T, n) states.
+
+    Positions t >= ``first`` (0-based) of all sequences enter, in float64, without an intercept.
+
+    Raises
+    ------
+    ValueError
+        If ``first`` is below 1, or fewer tokens are left than the 2n numbers to fit from.
+    """
+    batch, length, n = states.shape
+    if first < 1 or batch * (length - first) < 2 * n:
+        raise ValueError(
+            f"first must be at least 1 and leave at least 2n = {2 * n} tokens, got {first} for "
+            f"{batch} sequences of {length}"
+        )
+    with torch.no_grad():
+        tokens = model.blocks[0](states @ model.embed.T)[:, first:].flatten(0, 1).double()
+    pairs = torch.cat([states[:, first:], states[:, first - 1 : -1]], dim=-1)
+    pairs = pairs.flatten(0, 1).double()
+    maps = torch.linalg.lstsq(pairs, tokens).solution
+    left = (tokens - pairs @ maps).square().sum() / tokens.square().sum()
+    return ElementMaps(maps[:n].T, maps[n:].T, float(left))
+
+
+class ElementProducts(NamedTuple):
+    """A layer's products between elements instead of tokens, for every head.
+
+    ``key_query`` (H, 2, 2, n, n) has D_a^T W_k^T W_q D_b with a the key's and b the query's part of
+    the token, ``written`` (H, 2, n, n) has R P W_v D_a, with the model's read-out R; parts are
+    0: the current, 1: the previous element.
+    """
+
+    key_query: Tensor
+    written: Tensor
+
+
+def element_products(model: RawTransformer, index: int, maps: ElementMaps) -> ElementProducts:
+    """Return the products of the attention layer ``index`` (0 the first) between elements.
+
+    In these coordinates the weights can be compared with the blocks of Propositions 1 and 2.
+    Source: von Oswald et al. 2023, Figure 10, which shows the products of a softmax model.
+
+    Raises
+    ------
+    ValueError
+        If ``index`` is not a layer after the first, whose input the maps describe.
+    """
+    if not 1 <= index < len(model.blocks):
+        raise ValueError(f"index must be between 1 and {len(model.blocks) - 1}, got {index}")
+    layer = model.blocks[index].attention
+    d = torch.stack([maps.current, maps.previous])
+    w_q, w_k, w_v, p = (w.detach().to(d.dtype) for w in (layer.w_q, layer.w_k, layer.w_v, layer.p))
+    keys, queries = (torch.einsum("hkw,awn->hakn", w, d) for w in (w_k, w_q))
+    written = model.readout.detach().to(d.dtype) @ torch.einsum("hwk,hkv,avn->hawn", p, w_v, d)
+    return ElementProducts(torch.einsum("hakn,hbkm->habnm", keys, queries), written)
+
+
+def identity_share(matrices: Tensor) -> Tensor:
+    """Return (...): the share of the squared norm of (..., n, n) that "mean diagonal times I" has.
+
+    A matrix of independent entries with mean zero has about 1 / n^2.
+
+    Examples
+    --------
+    >>> identity_share(torch.tensor([[3.0, 0.0], [0.0, 3.0]]))
+    tensor(1.)
+    """
+    means = matrices.diagonal(dim1=-2, dim2=-1).mean(-1)
+    return matrices.shape[-1] * means.square() / matrices.square().sum((-2, -1))
