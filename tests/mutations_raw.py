@@ -23,6 +23,12 @@ _INSPECTION = [
     ("stream[:, -1].unbind(-1)", "stream[:, 0].unbind(-1)"),
     ("torch.stack(norms).mean((0, 1))", "torch.stack(norms).sum(0).mean(0)"),
     ("block.attention_norm(states @ model.embed.T)", "states @ model.embed.T"),
+    ("states[:, first - 1 : -1]], dim=-1)", "states[:, first:]], dim=-1)"),
+    ("ElementMaps(maps[:n].T, maps[n:].T,", "ElementMaps(maps[n:].T, maps[:n].T,"),
+    ("/ tokens.square().sum()", "/ pairs.square().sum()"),
+    ("for w in (w_k, w_q))", "for w in (w_q, w_k))"),
+    ('"hwk,hkv,avn->hawn", p, w_v, d)', '"hwk,hkv,avn->hawn", p, w_k, d)'),
+    ("matrices.shape[-1] * means.square()", "means.square()"),
 ]
 _DISTILLATION = [
     (" / target.square().mean()", ""),

@@ -1,4 +1,4 @@
-"""What a trained transformer looks at: attention by distance, gradients, products of its weights."""
+"""What a trained transformer looks at and computes: attention, gradients, products of weights."""
 
 from __future__ import annotations
 

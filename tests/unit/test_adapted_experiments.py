@@ -49,7 +49,7 @@ class TestRegistry:
         prompts = {
             f"{kind}-{base}" for kind in ("eos", "prefix") for base in ("hybrid", "softmax7")
         }
-        twins = {f"twins-n{n}" for n in (4, 10)}
+        twins = {"twins-n4", "twins-n10", "twins-n20", "twins2-n20"}
         assert set(ADAPTED_EXPERIMENTS) == {f"{family}-s0" for family in prompts | twins}
         assert all(EXPERIMENTS[name] is run for name, run in ADAPTED_EXPERIMENTS.items())
         assert prompts | twins <= set(families())
@@ -57,12 +57,14 @@ class TestRegistry:
     @pytest.mark.parametrize("run", FIRST, ids=lambda run: run.family)
     def test_entries_say_what_their_name_says(self, run):
         kind, rest = run.family.split("-")
+        kind = kind.rstrip("2")
         base = RAW_EXPERIMENTS[run.base]
         assert run.paper == ADAPTED_SETTINGS[kind] and VALUES[kind] in run.paper
         assert run.metric == "loss" and run.snapshots == () and base.seed == run.seed == 0
         if kind == "twins":
             assert base.model.n == int(rest[1:]) and set(base.model.layers) == {"softmax"}
             assert run.original is base and run.zero_loss == len(base.model.layers)
+            assert len(base.model.layers) == (2 if run.family.startswith("twins2") else 7)
             return
         assert base.family == f"long-{rest}" and base.model.n == run.task.n == 10
         if kind == "prefix":

@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_oracles import F64, build, elements
 
-from icl_lib.models.inspection import first_layer_weights, sensitivity, weights_by_distance
+from icl_lib.models.inspection import (
+    element_maps,
+    element_products,
+    first_layer_weights,
+    identity_share,
+    sensitivity,
+    weights_by_distance,
+)
 
 
 class TestWeightsByDistance:
@@ -117,3 +124,102 @@ class TestSensitivity:
     def test_bad_layers(self, layer):
         with pytest.raises(ValueError, match=f"layer must be between 1 and 2, got {layer}"):
             sensitivity(build(("softmax", "softmax")), elements(), layer=layer)
+
+
+class WritesPairs(torch.nn.Module):
+    """A first block whose output is current s_t + previous s_{t-1}, from a one-to-one embedding."""
+
+    def __init__(self, current, previous):
+        super().__init__()
+        self.current, self.previous = current, previous
+
+    def forward(self, stream):
+        before = torch.cat([torch.zeros_like(stream[:, :1]), stream[:, :-1]], dim=1)
+        return stream[..., :3] @ self.current.T + before[..., :3] @ self.previous.T
+
+
+class TestElementMaps:
+    def test_recovers_what_was_written(self):
+        model, states = build(("softmax", "mesa")), elements(4, 16)
+        generator = torch.Generator().manual_seed(1)
+        maps = [torch.randn(8, 3, generator=generator, dtype=F64) for _ in range(2)]
+        with torch.no_grad():
+            model.embed.copy_(torch.eye(8, 3))
+        model.blocks[0] = WritesPairs(*maps)
+        found = element_maps(model, states)
+        assert torch.allclose(found.current, maps[0], atol=1e-10)
+        assert torch.allclose(found.previous, maps[1], atol=1e-10)
+        assert found.unexplained == pytest.approx(0, abs=1e-20)
+
+    @pytest.mark.parametrize("first", [1, 4])
+    def test_the_fit_by_loops(self, first):
+        model, states = build(("softmax", "softmax")), elements(5, 9)
+        stream = model.streams(states)[1].detach().numpy()
+        rows, tokens = [], []
+        for b in range(5):
+            for t in range(first, 9):
+                rows.append([*states[b, t], *states[b, t - 1]])
+                tokens.append(stream[b, t])
+        solution, residual, *_ = np.linalg.lstsq(np.array(rows), np.array(tokens), rcond=None)
+        found = element_maps(model, states, first)
+        both = np.vstack([found.current.numpy().T, found.previous.numpy().T])
+        assert both == pytest.approx(solution, abs=1e-10)
+        assert found.unexplained == pytest.approx(residual.sum() / np.square(tokens).sum())
+        assert 0.01 < found.unexplained < 1
+
+    @pytest.mark.parametrize(("length", "first"), [(9, 0), (6, 5), (6, 6), (6, 9)])
+    def test_bad_arguments(self, length, first):
+        with pytest.raises(
+            ValueError, match=f"first must be .* at least 2n = 6 tokens, got {first}"
+        ):
+            element_maps(build(("softmax", "mesa")), elements(2, length), first)
+
+
+class TestElementProducts:
+    def test_scores_and_outputs_of_pairs(self):
+        """The score of two tokens made of elements, and what a value becomes at the read-out."""
+        model = build(("softmax", "softmax", "mesa"))
+        maps = element_maps(model, elements(5, 9), 1)
+        pairs = np.random.default_rng(0).normal(size=(2, 2, 3))  # key's and query's, s_t, s_{t-1}
+        key, query = (
+            maps.current.numpy() @ pair[0] + maps.previous.numpy() @ pair[1] for pair in pairs
+        )
+        for index in (1, 2):
+            found = element_products(model, index, maps)
+            assert found.key_query.shape == (2, 2, 2, 3, 3) and found.written.shape == (2, 2, 3, 3)
+            layer = model.blocks[index].attention
+            for head in range(2):
+                w_q, w_k, w_v, p = (
+                    w[head].detach().numpy() for w in (layer.w_q, layer.w_k, layer.w_v, layer.p)
+                )
+                score = np.einsum("an,abnm,bm->", pairs[0], found.key_query[head].numpy(), pairs[1])
+                assert score == pytest.approx((w_k @ key) @ (w_q @ query), rel=1e-10)
+                out = np.einsum("anm,am->n", found.written[head].numpy(), pairs[0])
+                assert out == pytest.approx(model.readout.detach().numpy() @ p @ w_v @ key)
+
+    @pytest.mark.parametrize("index", [0, 2, -1])
+    def test_only_layers_after_the_first(self, index):
+        model = build(("softmax", "softmax"))
+        maps = element_maps(model, elements(5, 9), 1)
+        with pytest.raises(ValueError, match=f"index must be between 1 and 1, got {index}"):
+            element_products(model, index, maps)
+
+
+class TestIdentityShare:
+    @settings(deadline=None, max_examples=30)
+    @given(n=st.integers(1, 6), seed=st.integers(0, 10**6))
+    def test_projection_on_the_identity(self, n, seed):
+        matrices = np.random.default_rng(seed).normal(size=(2, 3, n, n))
+        got = identity_share(torch.as_tensor(matrices)).numpy()
+        assert got.shape == (2, 3)
+        unit = np.eye(n) / n**0.5
+        for i, j in np.ndindex(2, 3):
+            cosine = (matrices[i, j] * unit).sum() / np.linalg.norm(matrices[i, j])
+            assert got[i, j] == pytest.approx(cosine**2, rel=1e-9)
+
+    def test_noise_has_one_over_n_squared(self):
+        noise = torch.randn(4000, 5, 5, generator=torch.Generator().manual_seed(0), dtype=F64)
+        shares = identity_share(noise)
+        assert float(shares.mean()) == pytest.approx(
+            1 / 25, abs=4 * float(shares.std()) / 4000**0.5
+        )

@@ -22,15 +22,19 @@ from icl_lib.tasks.randomness import generators
 from icl_lib.theory import sequences as theory
 
 FIRST = [run for run, _ in RAW_FAMILIES]
-DEPTHS = {"softmax3": 3, "softmax7": 7, "hybrid": 2, "fullmesa": 2}
+DEPTHS = {"softmax2": 2, "softmax3": 3, "softmax7": 7, "hybrid": 2, "fullmesa": 2}
 
 
 class TestRegistry:
     def test_names(self):
         expected = {
-            *(f"softmax3-s{i}" for i in range(3)),
-            *(f"hybrid-s{i}" for i in range(3)),
-            *(f"{f}-s0" for f in ("softmax7", "fullmesa", "softmax7-n4")),
+            *(
+                f"{f}-s{i}"
+                for f in ("softmax3", "softmax7", "hybrid", "fullmesa")
+                for i in range(3)
+            ),
+            *(f"{f}-s0" for f in ("softmax7-n4", "softmax7-n20", "softmax2-n20")),
+            *(f"partial-hybrid-w{width}-s0" for width in (10, 20, 40)),
             *(f"partial-{f}-s0" for f in ("softmax7", "hybrid")),
             *(f"{t}-{k}-s0" for t in ("nonlinear", "long") for k in ("softmax7", "hybrid")),
         }
@@ -56,7 +60,8 @@ class TestRegistry:
         assert (run.model.clip is not None) == ("mesa" in layers)
         assert (run.model.mlp > 0) == run.model.unit_keys == (task == "nonlinear")
         assert run.length == {"long": 224}.get(words[0], {4: 16, 20: 80}.get(n, 50))
-        assert run.model.width == {"partial": 80, "nonlinear": 60}.get(task, 4 * n)
+        usual = {"partial": 80, "nonlinear": 60}.get(task, 4 * n)
+        assert run.model.width == (int(words[-1][1:]) if words[-1][0] == "w" else usual)
 
     @pytest.mark.parametrize("run", FIRST, ids=lambda run: run.family)
     def test_settings_of_the_paper_and_plain_data(self, run):
