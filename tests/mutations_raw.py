@@ -28,6 +28,7 @@ _INSPECTION = [
     ("/ tokens.square().sum()", "/ pairs.square().sum()"),
     ("for w in (w_k, w_q))", "for w in (w_q, w_k))"),
     ('"hwk,hkv,avn->hawn", p, w_v, d)', '"hwk,hkv,avn->hawn", p, w_k, d)'),
+    ("key_query, written, moved.transpose(1, 2))", "key_query, written, moved)"),
     ("matrices.shape[-1] * means.square()", "means.square()"),
 ]
 _DISTILLATION = [

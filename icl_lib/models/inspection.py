@@ -121,12 +121,14 @@ class ElementProducts(NamedTuple):
     """A layer's products between elements instead of tokens, for every head.
 
     ``key_query`` (H, 2, 2, n, n) has D_a^T W_k^T W_q D_b with a the key's and b the query's part of
-    the token, ``written`` (H, 2, n, n) has R P W_v D_a, with the model's read-out R; parts are
-    0: the current, 1: the previous element.
+    the token, ``written`` (H, 2, n, n) has R P W_v D_a, with the model's read-out R, and ``moved``
+    (H, 2, 2, n, n) what P W_v D_a adds to part b: its coefficients in [D_0 D_1] by least squares,
+    axes b, a. Parts are 0: the current, 1: the previous element.
     """
 
     key_query: Tensor
     written: Tensor
+    moved: Tensor
 
 
 def element_products(model: RawTransformer, index: int, maps: ElementMaps) -> ElementProducts:
@@ -146,8 +148,11 @@ def element_products(model: RawTransformer, index: int, maps: ElementMaps) -> El
     d = torch.stack([maps.current, maps.previous])
     w_q, w_k, w_v, p = (w.detach().to(d.dtype) for w in (layer.w_q, layer.w_k, layer.w_v, layer.p))
     keys, queries = (torch.einsum("hkw,awn->hakn", w, d) for w in (w_k, w_q))
-    written = model.readout.detach().to(d.dtype) @ torch.einsum("hwk,hkv,avn->hawn", p, w_v, d)
-    return ElementProducts(torch.einsum("hakn,hbkm->habnm", keys, queries), written)
+    added = torch.einsum("hwk,hkv,avn->hawn", p, w_v, d)
+    written = model.readout.detach().to(d.dtype) @ added
+    moved = (torch.linalg.pinv(torch.cat([*d], dim=1)) @ added).unflatten(2, (2, -1))
+    key_query = torch.einsum("hakn,hbkm->habnm", keys, queries)
+    return ElementProducts(key_query, written, moved.transpose(1, 2))
 
 
 def identity_share(matrices: Tensor) -> Tensor:

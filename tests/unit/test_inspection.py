@@ -196,6 +196,10 @@ class TestElementProducts:
                 assert score == pytest.approx((w_k @ key) @ (w_q @ query), rel=1e-10)
                 out = np.einsum("anm,am->n", found.written[head].numpy(), pairs[0])
                 assert out == pytest.approx(model.readout.detach().numpy() @ p @ w_v @ key)
+                both = np.hstack([maps.current.numpy(), maps.previous.numpy()])
+                fit = np.linalg.lstsq(both, p @ w_v @ key, rcond=None)[0]
+                added = np.einsum("banm,am->bn", found.moved[head].numpy(), pairs[0])
+                assert added.ravel() == pytest.approx(fit, rel=1e-8)
 
     @pytest.mark.parametrize("index", [0, 2, -1])
     def test_only_layers_after_the_first(self, index):
