@@ -180,7 +180,6 @@ ADAPTED_FAMILIES = [
     ),
     (_twins("twins-n4", "softmax7-n4-s0", 3000), 1),
     (_twins("twins-n10", "softmax7-s0", 3000), 1),
-    (_twins("twins-n20", "softmax7-n20-s0", 3000), 1),
     (_twins("twins2-n20", "softmax2-n20-s0", 3000), 1),
 ]
 

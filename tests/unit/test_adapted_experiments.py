@@ -49,7 +49,7 @@ class TestRegistry:
         prompts = {
             f"{kind}-{base}" for kind in ("eos", "prefix") for base in ("hybrid", "softmax7")
         }
-        twins = {"twins-n4", "twins-n10", "twins-n20", "twins2-n20"}
+        twins = {"twins-n4", "twins-n10", "twins2-n20"}
         assert set(ADAPTED_EXPERIMENTS) == {f"{family}-s0" for family in prompts | twins}
         assert all(EXPERIMENTS[name] is run for name, run in ADAPTED_EXPERIMENTS.items())
         assert prompts | twins <= set(families())

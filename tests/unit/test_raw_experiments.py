@@ -33,7 +33,7 @@ class TestRegistry:
                 for f in ("softmax3", "softmax7", "hybrid", "fullmesa")
                 for i in range(3)
             ),
-            *(f"{f}-s0" for f in ("softmax7-n4", "softmax7-n20", "softmax2-n20")),
+            *(f"{f}-s0" for f in ("softmax7-n4", "softmax2-n20")),
             *(f"partial-hybrid-w{width}-s0" for width in (10, 20, 40)),
             *(f"partial-{f}-s0" for f in ("softmax7", "hybrid")),
             *(f"{t}-{k}-s0" for t in ("nonlinear", "long") for k in ("softmax7", "hybrid")),
