@@ -86,23 +86,35 @@ def first_layer_view(
 ) -> dict[str, list]:
     """Return "probe", "sensitivity" and "attention" of states (2 PROBE_FIT, T, n); see curves."""
     with torch.no_grad():
-        last = model.blocks[0](states @ model.embed.T)[:, -1].double().numpy()
         maps = states[:256]
         attention = (
             _rounded(weights_by_distance(first_layer_weights(model, maps).mean(0), WINDOW))
             if model.config.layers[0] == "softmax"
             else []
         )
-    positions = [states.shape[1] - 1 - j for j in range(WINDOW)]
-    ridge = probe_ridge * float((last[:PROBE_FIT] ** 2).sum())
-    seen = states.double().numpy()
-    probe = token_probe_errors(last, seen, positions, n_fit=PROBE_FIT, ridge=ridge)
-    slopes = sensitivity(model, states[:64])[positions]
     return {
-        "probe": _rounded(probe.held_out),
-        "sensitivity": _rounded(slopes),
+        "probe": _rounded(first_layer_probe(model, states, probe_ridge)),
+        "sensitivity": _rounded(sensitivity(model, states[:64])[_window(states)]),
         "attention": attention,
     }
+
+
+def first_layer_probe(
+    model: RawTransformer, states: torch.Tensor, probe_ridge: float = 0.0
+) -> np.ndarray:
+    """Return the held-out errors (8,) of reading s_T, s_{T-1}, ... off the first block's output.
+
+    states : (2 PROBE_FIT, T, n), the first half for the fit; ``probe_ridge`` as in RawExperiment.
+    """
+    with torch.no_grad():
+        last = model.blocks[0](states @ model.embed.T)[:, -1].double().numpy()
+    ridge = probe_ridge * float((last[:PROBE_FIT] ** 2).sum())
+    seen = states.double().numpy()
+    return token_probe_errors(last, seen, _window(states), n_fit=PROBE_FIT, ridge=ridge).held_out
+
+
+def _window(states: torch.Tensor) -> list[int]:
+    return [states.shape[1] - 1 - j for j in range(WINDOW)]
 
 
 def _rounded(values) -> list:
