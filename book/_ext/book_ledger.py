@@ -92,8 +92,9 @@ HEADS = ["Claim and source", "Kind", "Expected", "Measured", "Otherwise", "Margi
 def ledger_row(app, docname, chapter, payload, claim):
     name, se = payload["id"], payload.get("se")
     where = link(app, docname, chapter.docname, code(name), nodes.make_id(f"claim-{name}"))
+    formerly = nodes.inline("", "", ids=[anchor(claim["was"])])  # links with the old number still work
     row = [
-        [claim["statement"], paragraph(source(claim), ". Cell: ", where)],
+        [formerly, claim["statement"], paragraph(source(claim), ". Cell: ", where)],
         claim["kind"],
         expected(claim),
         words.with_error(payload["measured"], se),
@@ -101,7 +102,7 @@ def ledger_row(app, docname, chapter, payload, claim):
         verdicts.margin(claim, payload["measured"], se, payload.get("null")),
         verdict(claim),
     ]
-    return row, [anchor(name), anchor(claim["was"])]
+    return row, [anchor(name)]
 
 
 def ledger_nodes(app, docname):
