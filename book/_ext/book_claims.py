@@ -77,8 +77,8 @@ def facts(app, docname, payload, spec):
     if spec.get("note"):
         out.append(("Note", escape(str(spec["note"]))))
     if spec["kind"] != "record":
-        out.append(("Tolerance", escape(tolerance_text(spec))))
-    if "null" in spec:
+        out.append(("Tolerance", escape(tolerance_text(spec, payload.get("se")))))
+    if "otherwise" in spec:
         value = null_value(spec, payload.get("null"))
         out.append(("It would be otherwise", escape(null_text(spec, value))))
         room = margin(spec, payload["measured"], payload.get("se"), payload.get("null"))
@@ -91,13 +91,13 @@ def facts(app, docname, payload, spec):
     return out
 
 
-def tolerance_text(spec):
-    text = tolerance_in_words(spec)
+def tolerance_text(spec, se):
+    text = tolerance_in_words(spec, se is not None)
     return f"{text}: {spec['reason']}" if spec.get("reason") else text
 
 
 def null_text(spec, value):
-    says = spec["null"]["says"].rstrip(".")
+    says = spec["otherwise"]["says"].rstrip(".")
     return says if value is None else f"{says}: {short(value)}"
 
 

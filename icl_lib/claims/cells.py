@@ -75,7 +75,8 @@ def claim(
     compared = describe(spec, payload["measured"], payload["se"])
     head = "DIFFERS" if wrong else _heading(spec)
     because = f" ({'; '.join(wrong)})" if wrong else ""
-    text = f"**{head}:** {compared} ({tolerance_in_words(spec)}). *{spec['statement']}*{because}"
+    tolerance = tolerance_in_words(spec, se is not None)
+    text = f"**{head}:** {compared} ({tolerance}). *{spec['statement']}*{because}"
     return Line(text, CLAIM_MIME, payload)
 
 
