@@ -1,4 +1,4 @@
-"""Standard errors: of a mean, of a regression, and the distance of a vector from theory in its errors.
+"""Standard errors: of a mean, of a regression, and a vector's distance from theory in errors.
 
 NumPy only. A claim that compares theory with a random measurement needs one of these.
 """
@@ -39,7 +39,7 @@ def mean_and_se(samples) -> Estimate:
 
 
 def mean_and_covariance(samples) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean (k,) of independent ``samples`` (S, k) and the covariance (k, k) of that mean.
+    """Return the mean (k,) of independent ``samples`` (S, k) and that mean's covariance (k, k).
 
     Raises
     ------
@@ -72,7 +72,7 @@ def regression(features, target) -> tuple[np.ndarray, np.ndarray]:
     features, target = finite_array("features", features, 2), finite_array("target", target, 1)
     if len(features) != len(target) or len(features) <= features.shape[1]:
         raise ValueError(
-            f"features must have shape (S, k) with S above k and as many rows as target, got shapes "
+            f"features must have shape (S, k) with S above k, a row for each target, got shapes "
             f"{features.shape} and {target.shape}"
         )
     gram = features.T @ features
@@ -88,10 +88,10 @@ def regression(features, target) -> tuple[np.ndarray, np.ndarray]:
 def distance_in_errors(difference, covariance) -> Estimate:
     """Return how far a measured vector is from theory: its mean square in standard errors, about 1.
 
-    ``difference`` (k,) is measured minus expected, ``covariance`` (k, k) that of the measurement. The
-    value is d' C^-1 d / k. If the theory is right and the measurement a mean of many samples, k times
-    the value is chi-squared with k degrees of freedom (Wald's test): mean 1, standard error
-    sqrt(2 / k).
+    ``difference`` (k,) is measured minus expected, ``covariance`` (k, k) that of the measurement.
+    The value is d' C^-1 d / k. If the theory is right and the measurement a mean of many samples,
+    k times the value is chi-squared with k degrees of freedom (Wald's test): mean 1, standard
+    error sqrt(2 / k).
 
     Raises
     ------

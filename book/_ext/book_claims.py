@@ -1,8 +1,8 @@
 """A claim on the page: one quiet line, and what stands behind it on demand.
 
-The line is a ``summary`` (keyboard and screen reader come with it): a mark, the verdict in words, the
-number and what it is compared with. Opened, it says the statement, tolerance, null, source and leads
-to the ledger. Claims that follow each other directly share one block.
+The line is a ``summary`` (keyboard and screen reader come with it): a mark, the verdict in words,
+the number and what it is compared with. Opened, it says the statement, tolerance, null, source and
+leads to the ledger. Claims that follow each other directly share one block.
 """
 
 from html import escape
@@ -10,6 +10,7 @@ from html import escape
 from book_ledger import anchor
 from book_payloads import chapters, claims_file
 from docutils import nodes
+
 from icl_lib.claims.verdicts import margin, null_value
 from icl_lib.claims.words import describe, short, tolerance_in_words
 
@@ -23,7 +24,7 @@ MARKS = {
 
 
 def fill_claims(app, doctree, docname):
-    """doctree-resolved: fill the containers that ``icl_lib.claims.page`` left, and give them names."""
+    """doctree-resolved: fill the containers that ``icl_lib.claims.page`` left."""
     known = claims_file(app)
     for node in list(doctree.findall(is_claim)):
         spec = known[node["icl_claim"]["id"]]
@@ -62,7 +63,8 @@ def details(app, docname, payload, spec):
     word = f'<span class="icl-verdict-word">{escape(verdict)}</span>'
     line = escape(describe(spec, payload["measured"], se))
     rows = "".join(
-        f"<dt>{escape(head)}</dt><dd>{text}</dd>" for head, text in facts(app, docname, payload, spec)
+        f"<dt>{escape(head)}</dt><dd>{text}</dd>"
+        for head, text in facts(app, docname, payload, spec)
     )
     kind = verdict.replace(" ", "-")
     return (

@@ -14,9 +14,10 @@ from book_papers import (
 from book_payloads import chapter_title, chapters, checked_claims, claims_file, placeholder
 from book_tables import code, joined, link, paragraph, table
 from docutils import nodes
-from icl_lib.claims import verdicts, words
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
+
+from icl_lib.claims import verdicts, words
 
 BOUNDS = {"at_most": "at most ", "at_least": "at least "}
 
@@ -92,7 +93,9 @@ HEADS = ["Claim and source", "Kind", "Expected", "Measured", "Otherwise", "Margi
 def ledger_row(app, docname, chapter, payload, claim):
     name, se = payload["id"], payload.get("se")
     where = link(app, docname, chapter.docname, code(name), nodes.make_id(f"claim-{name}"))
-    formerly = nodes.inline("", "", ids=[anchor(claim["was"])])  # links with the old number still work
+    formerly = nodes.inline(
+        "", "", ids=[anchor(claim["was"])]
+    )  # links with the old number still work
     row = [
         [formerly, claim["statement"], paragraph(source(claim), ". Cell: ", where)],
         claim["kind"],

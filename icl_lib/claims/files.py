@@ -1,4 +1,4 @@
-"""The expectations: one file a chapter, ``book/claims/<chapter>.yml``, fixed before the measurement."""
+"""The expectations: a file a chapter, ``book/claims/<chapter>.yml``, fixed before measuring."""
 
 from __future__ import annotations
 

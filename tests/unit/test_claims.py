@@ -179,9 +179,15 @@ class TestFile:
 
     def test_a_typed_null_names_its_source(self, book):
         for source in ("", None):
-            null = {"says": "averaging", "value": 3.0} | ({"source": source} if source == "" else {})
-            self.refused(book, {NAME: spec(otherwise=null)}, "a null with a typed value must name its")
-        self.refused(book, {NAME: spec(otherwise=NULL | {"from": "x"})}, "otherwise has unknown keys")
+            null = {"says": "averaging", "value": 3.0} | (
+                {"source": source} if source == "" else {}
+            )
+            self.refused(
+                book, {NAME: spec(otherwise=null)}, "a null with a typed value must name its"
+            )
+        self.refused(
+            book, {NAME: spec(otherwise=NULL | {"from": "x"})}, "otherwise has unknown keys"
+        )
 
     @pytest.mark.parametrize("band", [None, 3, [1.0], [2.0, 1.0], ["a", "b"], [1, 2, 3]])
     def test_the_band_of_a_record(self, book, band):
