@@ -109,7 +109,7 @@ def stored(chapter: Path, offset: int) -> dict | None:
     try:
         result = json.loads(result_file(chapter, offset).read_text(encoding="utf8"))
         current = result["inputs"] == digest(chapter, offset) and result["error"] is None
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     return result if current else None
 
