@@ -54,6 +54,11 @@ class AdaptedExperiment:
         """The published settings of this kind of run, in words."""
         return next(text for key, text in ADAPTED_SETTINGS.items() if self.family.startswith(key))
 
+    @property
+    def below(self) -> tuple[str, ...]:
+        """The runs whose checkpoints this one is trained on."""
+        return (self.base,)
+
     @cached_property
     def frozen(self) -> nn.Module:
         """The trained model, without gradients."""
@@ -81,6 +86,11 @@ class PromptExperiment(AdaptedExperiment):
     eos_run: str | None = None
 
     task = FewShotRegression()
+
+    @property
+    def below(self) -> tuple[str, ...]:
+        """The base, and the run whose EOS stays fixed."""
+        return (self.base,) if self.eos_run is None else (self.base, self.eos_run)
 
     def build_model(self) -> Prompt:
         """Return the untrained prompt; the learned EOS of ``eos_run`` is part of it, and fixed."""

@@ -9,6 +9,7 @@ width 64 instead of 256, 5 000 steps instead of 500 000.
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
@@ -26,6 +27,7 @@ from icl_lib.training import TrainConfig
 
 EVALUATION_SEED = 1_000_003  # no training seed: evaluation prompts are never trained on
 EVALUATION_PROMPTS = 2048
+SEED = "0|[1-9][0-9]{0,5}"  # one spelling for one seed, and EVALUATION_SEED is out of reach
 BATCH = 64
 GPT_TRAINING = TrainConfig(steps=5000, lr=1e-3, warmup=400, clip_norm=3.0, log_every=200)
 
@@ -47,6 +49,7 @@ class Experiment:
     batch: int = BATCH
 
     metric = "normalised_error"
+    below = ()  # the runs whose checkpoints this one is trained on
     paper = "d = 20, N = 40, 70 or 100, 12 layers, width 256, 8 heads, 500 000 steps"
     snapshots = ()
 
@@ -153,10 +156,12 @@ def get(name: str) -> Experiment | SequenceExperiment | AdaptedExperiment:
     ValueError
         If there is no such family; the message lists them.
     """
+    if not isinstance(name, str):
+        raise ValueError(f"name must be a name such as 'lsa1-k20-s0', got {name!r}")
     if name in EXPERIMENTS:
         return EXPERIMENTS[name]
     family, _, seed = name.rpartition("-s")
-    if family not in families() or not seed.isdecimal():
+    if family not in families() or not re.fullmatch(SEED, seed):
         raise ValueError(f"name must be one of {families()} and a seed, '-s0', got {name!r}")
     first = next(run for run in EXPERIMENTS.values() if run.family == family)
     return first.with_seed(int(seed))

@@ -62,6 +62,7 @@ class SequenceExperiment:
     snapshots: tuple[int, ...] = ()
 
     metric = "loss"
+    below = ()  # the runs whose checkpoints this one is trained on
 
     @property
     def family(self) -> str:

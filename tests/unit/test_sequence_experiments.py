@@ -18,6 +18,7 @@ from tiny_experiments import (  # noqa: F401 - fixtures
     rewrite,
     temporary_workplace,
 )
+from training_examples import content_of
 
 from icl_lib.experiments import checkpoint, runs, sequences
 from icl_lib.experiments.__main__ import main
@@ -195,7 +196,7 @@ class TestTraining:
             patch.setattr(SequenceExperiment, "loss_at", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 runs.train_experiment(LINEAR_NAME, progress=False, save_every=5)
-        assert torch.load(workplace / "state" / f"{LINEAR_NAME}.pt", weights_only=True)["step"] == 5
+        assert content_of(workplace / "state" / f"{LINEAR_NAME}.pt")["step"] == 5
         again = runs.train_experiment(LINEAR_NAME, progress=False, save_every=5)
         assert again["curves"] == expected["curves"]
         assert metadata_of(path)["content_sha256"] == expected["content_sha256"]
