@@ -83,7 +83,7 @@ def plain(name: str, value: dict) -> dict:
         If it is no dict of plain data, or holds NaN or an infinite number.
     """
     try:
-        text = json.dumps(value, sort_keys=True, allow_nan=False)
+        text = json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{name} must be plain data (as for JSON): {error}") from error
     if not isinstance(value, dict):
@@ -206,4 +206,4 @@ def _unpickled(path: Path, payload: bytes) -> dict:
 
 def _short(value) -> str:
     text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= 80 else f"{text[:38]}...{text[-38:]}"  # paths differ at the end

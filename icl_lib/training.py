@@ -235,9 +235,10 @@ def _restore(path: Path, whose: dict, model, optimizer, config: TrainConfig, wan
     try:
         step, log = state["step"], TrainLog(**state["log"])
         run = _Run(log, step, float(state["window_sum"]), int(state["high_windows"]))
-        logged = [k for k in range(1, step + 1) if k % config.log_every == 0 or k == config.steps]
+        last = min(step, config.steps)
+        logged = [k for k in range(1, last + 1) if k % config.log_every == 0 or k == config.steps]
         fits = (
-            0 < step <= config.steps
+            0 < step == last
             and [k for k, _ in log.trace] == logged
             and [k for k, _ in log.snapshots] == sorted(k for k in wanted if k <= step)
             and layout(state["model"]) == layout(model.state_dict())
