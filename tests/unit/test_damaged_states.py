@@ -194,7 +194,10 @@ CHANGES = [
     ({"inputs": "random"}, r"run.configuration.inputs is 'fixed', expected 'random'"),
     ({"model": replace(TINY.model, width=2)}, r"run.configuration.model.width is 8, expected 2"),
     ({"model": replace(TINY.model, heads=2)}, r"run.configuration.model.heads is 1, expected 2"),
-    ({"training": replace(TINY.training, optimizer="sgd")}, r"optimizer is 'adamw', expected 'sgd'"),
+    (
+        {"training": replace(TINY.training, optimizer="sgd")},
+        r"optimizer is 'adamw', expected 'sgd'",
+    ),
     ({"training": replace(TINY.training, steps=13)}, r"training.steps is 12, expected 13"),
 ]
 
