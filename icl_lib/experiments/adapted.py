@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from icl_lib._checks import positive_int
 from icl_lib.experiments.raw import RAW_EXPERIMENTS
 from icl_lib.experiments.sequences import EVALUATION_SEED, predict, sequence_loss
 from icl_lib.models.distillation import LinearTwins
@@ -43,6 +44,10 @@ class AdaptedExperiment:
 
     metric = "loss"
     snapshots = ()
+
+    def __post_init__(self):
+        positive_int("seed", self.seed, minimum=0)
+        positive_int("batch", self.batch)
 
     @property
     def family(self) -> str:
@@ -86,6 +91,10 @@ class PromptExperiment(AdaptedExperiment):
     eos_run: str | None = None
 
     task = FewShotRegression()
+
+    def __post_init__(self):
+        super().__post_init__()
+        positive_int("prefix", self.prefix, minimum=0)
 
     @property
     def below(self) -> tuple[str, ...]:

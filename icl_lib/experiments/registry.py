@@ -16,6 +16,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from icl_lib._checks import positive_int
 from icl_lib.experiments.adapted import ADAPTED_EXPERIMENTS, AdaptedExperiment
 from icl_lib.experiments.raw import RAW_EXPERIMENTS
 from icl_lib.experiments.sequences import SEQUENCE_EXPERIMENTS, SequenceExperiment
@@ -52,6 +53,16 @@ class Experiment:
     below = ()  # the runs whose checkpoints this one is trained on
     paper = "d = 20, N = 40, 70 or 100, 12 layers, width 256, 8 heads, 500 000 steps"
     snapshots = ()
+
+    def __post_init__(self):
+        if self.inputs not in ("fixed", "random"):
+            raise ValueError(f"inputs must be 'fixed' or 'random', got {self.inputs!r}")
+        if positive_int("n_train", self.n_train) >= self.model.max_points:
+            raise ValueError(
+                f"n_train must be below max_points = {self.model.max_points}, got {self.n_train}"
+            )
+        positive_int("seed", self.seed, minimum=0)
+        positive_int("batch", self.batch)
 
     @property
     def family(self) -> str:

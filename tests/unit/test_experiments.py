@@ -140,6 +140,21 @@ class TestRegistry:
         with pytest.raises(ValueError, match="name must be one of"):
             registry.get(f"{family}-s-1")
 
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"inputs": "Fixed"}, "inputs must be 'fixed' or 'random', got 'Fixed'"),
+            ({"inputs": None}, "inputs must be 'fixed' or 'random', got None"),
+            ({"n_train": 0}, "n_train must be an integer of at least 1"),
+            ({"n_train": 4}, "n_train must be below max_points = 4, got 4"),
+            ({"batch": 2.0}, "batch must be an integer"),
+            ({"seed": -1}, "seed must be an integer of at least 0"),
+        ],
+    )
+    def test_entries_that_mean_nothing(self, change, message):
+        with pytest.raises(ValueError, match=message):
+            replace(TINY, **change)
+
 
 class TestTraining:
     def test_the_same_command_gives_the_same_file(self, path, monkeypatch):
