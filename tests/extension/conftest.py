@@ -1,4 +1,4 @@
-"""The book's Sphinx extension as modules (the project's conftest puts ``book/_ext`` on the path)."""
+"""The book's Sphinx extension as modules, which the conftest puts on the path."""
 
 from __future__ import annotations
 

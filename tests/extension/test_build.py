@@ -1,4 +1,4 @@
-"""The start and the end of a build: MyST-NB's cache from the store, and what counts as up to date."""
+"""Start and end of a build: MyST-NB's cache from the store, and what counts as up to date."""
 
 from __future__ import annotations
 

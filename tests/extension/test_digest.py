@@ -84,7 +84,8 @@ def test_a_module_that_appears_where_a_name_was(project):
 
 
 def test_cells_in_another_order_are_another_program(project):
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(s) for s in ("a = 1", "a = 2")])
+    cells = [nbformat.v4.new_code_cell(source) for source in ("a = 1", "a = 2")]
+    book = nbformat.v4.new_notebook(cells=cells)
     before = chapter_digest(project, book)
     book.cells.reverse()
     assert chapter_digest(project, book) != before

@@ -1,4 +1,4 @@
-"""The whole way in a small project: pytest executes a chapter once, and claims cannot be silenced."""
+"""The whole way in a small project: a chapter runs once, and claims cannot be silenced."""
 
 from __future__ import annotations
 

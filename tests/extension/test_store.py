@@ -1,4 +1,4 @@
-"""The execution store: what is kept, when it counts, and that damage is never taken for a result."""
+"""The execution store: what is kept, when it counts, that damage is not taken for a result."""
 
 from __future__ import annotations
 
