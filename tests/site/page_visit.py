@@ -1,0 +1,84 @@
+"""One visit of one page, in light and dark, at the width of a desk and of a telephone.
+
+The page is loaded once: in light it is measured by all rules of axe-core and then narrowed to a
+telephone; then the system's colour scheme turns dark, the theme follows by itself (the reader has
+not chosen a mode), and axe-core looks at the colours again. What happens at the moment of loading in
+the dark is tested on one page in test_browser_once.py: the theme's script is the same everywhere.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from axe_playwright_python.base import AXE_SCRIPT
+
+FOLDER = Path(__file__).parent
+INSPECT = (FOLDER / "inspect_page.js").read_text(encoding="utf8")
+FIND = (FOLDER / "axe_findings.js").read_text(encoding="utf8")
+DESK = {"width": 1280, "height": 900}
+TELEPHONE = {"width": 390, "height": 844}
+SETTLED = """async () => {
+  await new Promise((done) => requestAnimationFrame(() => done()));
+  const ends = document.getAnimations().filter((a) => a.effect.getComputedTiming().endTime < 1e5);
+  await Promise.allSettled(ends.map((animation) => animation.finished));
+}"""
+TOO_WIDE = """() => [...document.querySelectorAll("main *")]
+  .filter((e) => e.getBoundingClientRect().right > 391)
+  .slice(0, 5).map((e) => e.outerHTML.slice(0, 120))"""
+THEME = "() => document.documentElement.dataset.theme"
+SLIDER = """box => {
+  const [image, range] = [box.querySelector("img"), box.querySelector("input")];
+  return { src: image.src, alt: image.alt, at: Number(range.value), last: Number(range.max),
+           says: range.getAttribute("aria-valuetext"), output: box.querySelector("output").value };
+}"""
+
+
+def visit_page(context, url: str) -> dict:
+    """Everything that the checks of test_browser.py ask about the page at ``url``.
+
+    ``errors`` and ``requests`` are those of the whole visit; ``theme`` and ``axe`` have a value for
+    each colour mode.
+    """
+    page = context.new_page()
+    errors: list[str] = []
+    requests: set[str] = set()
+    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: requests.add(request.url))
+    page.on("requestfailed", lambda request: errors.append(f"failed: {request.url}"))
+    try:
+        page.goto(url, wait_until="load", timeout=60_000)
+        # page.evaluate sends the script as a string: no request, and no page rule blocks it
+        page.evaluate(AXE_SCRIPT)
+        found = page.evaluate(INSPECT)
+        theme = {"light": page.evaluate(THEME)}
+        axe = {"light": page.evaluate(FIND, "light")}
+        telephone = at_telephone_width(page)
+        page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+        page.evaluate(SETTLED)
+        theme["dark"] = page.evaluate(THEME)
+        axe["dark"] = page.evaluate(FIND, "dark")
+        sliders = [move_slider(box) for box in page.locator("figure.icl-scrubber").all()]
+    finally:
+        page.close()
+    requests |= set(found.pop("resources"))
+    rest = {"theme": theme, "axe": axe, "telephone": telephone, "sliders": sliders}
+    return found | rest | {"errors": errors, "requests": requests}
+
+
+def at_telephone_width(page) -> dict:
+    """How wide the page is there, and what makes it so."""
+    page.set_viewport_size(TELEPHONE)
+    page.evaluate(SETTLED)
+    width = page.evaluate("() => document.documentElement.scrollWidth")
+    too_wide = page.evaluate(TOO_WIDE)
+    page.set_viewport_size(DESK)
+    page.evaluate(SETTLED)
+    return {"width": width, "too_wide": too_wide}
+
+
+def move_slider(box) -> tuple[dict, dict]:
+    """A figure with a slider before and after one press of an arrow key."""
+    before = box.evaluate(SLIDER)
+    box.locator("input").press("ArrowLeft" if before["at"] else "ArrowRight")
+    return before, box.evaluate(SLIDER)
