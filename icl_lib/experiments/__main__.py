@@ -9,6 +9,7 @@ import sys
 from icl_lib.experiments import checkpoint
 from icl_lib.experiments.registry import EXPERIMENTS, get
 from icl_lib.experiments.runs import record, seed_band, train_experiment, verify
+from icl_lib.tasks.randomness import OFFSET_VARIABLE, seed_offset
 from icl_lib.training import TrainingError
 
 
@@ -56,6 +57,8 @@ def _all_names() -> list[str]:
 
 def _guarded(act, name: str) -> int:
     try:
+        if act is not _show and seed_offset():  # with other draws it would be another run
+            raise ValueError(f"{OFFSET_VARIABLE} must be 0 or unset, got {seed_offset()}")
         return act(name)
     except (ValueError, TrainingError) as error:
         print(f"{name}: {error}", file=sys.stderr)
