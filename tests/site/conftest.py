@@ -60,8 +60,9 @@ def pytest_generate_tests(metafunc):
         "api_name": [name for name in pages if "reference/api" in name],
         "mode": MODES,
     }
-    for name in values.keys() & set(metafunc.fixturenames):
-        metafunc.parametrize(name, values[name])
+    for name, choices in values.items():  # in one order everywhere: the workers compare their lists
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, choices)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist writes the groups into the names

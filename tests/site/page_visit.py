@@ -1,9 +1,9 @@
 """One visit of one page, in light and dark, at the width of a desk and of a telephone.
 
-The page is loaded once: in light it is measured by all rules of axe-core and then narrowed to a
-telephone; then the system's colour scheme turns dark, the theme follows by itself (the reader has
-not chosen a mode), and axe-core looks at the colours again. What happens at the moment of loading in
-the dark is tested on one page in test_browser_once.py: the theme's script is the same everywhere.
+The page is loaded once. In light all rules of axe-core measure it, then it is narrowed to a telephone.
+Then the system's colour scheme turns dark, the theme follows by itself (the reader has not chosen a
+mode), and axe-core looks at the colours again. A start in the dark is tested on one page in
+test_browser_once.py: the theme's script is the same everywhere.
 """
 
 from __future__ import annotations

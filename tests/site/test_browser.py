@@ -71,7 +71,9 @@ def test_no_horizontal_scroll_on_a_telephone(visit, page_name):
 
 def test_page_weight(visit, page_name, site, address):
     """Sum of all files that the page loads, uncompressed as our server sends them."""
-    paths = {unquote(urlsplit(url).path) for url in visit(page_name)["requests"] if url[:4] == "http"}
+    paths = {
+        unquote(urlsplit(url).path) for url in visit(page_name)["requests"] if url[:4] == "http"
+    }
     sizes = {path: (site / path.lstrip("/")).stat().st_size for path in paths}
     total = sum(sizes.values())
     heaviest = sorted(sizes.items(), key=lambda item: -item[1])[:8]
