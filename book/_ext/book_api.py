@@ -118,3 +118,16 @@ def norms_are_not_substitutions(app, what, name, obj, options, lines):
         lines[number] = "``".join(
             piece if at % 2 else piece.replace("|", r"\|") for at, piece in enumerate(pieces)
         )
+
+
+def name_toggles(app, pagename, templatename, context, doctree):
+    """html-page-context: the side bar folds the API pages away, by a control without a name."""
+    theme_tree = context.get("generate_toctree_html")
+    if theme_tree is None:
+        return
+
+    def named_tree(*args, **kwargs):
+        html = theme_tree(*args, **kwargs)
+        return html.replace("<summary>", '<summary aria-label="Subpages">') if html else html
+
+    context["generate_toctree_html"] = named_tree

@@ -1,9 +1,9 @@
 """The built site, and for the tests that need one a Chromium with a server of its own.
 
 A page is visited once (`page_visit`); what it did is kept as data that all checks of the page read.
-Under pytest-xdist the tests of one page form a group, so one worker makes the visit (``make
-test-site``: ``-n 2 --dist loadgroup``, that is two browsers). Without a site everything is skipped,
-without a browser only what needs one; REQUIRE_BROWSER=1 turns both into failures.
+Under pytest-xdist (``make test-site``) the tests of one page go to one worker, which makes the
+visit; each worker has a browser of its own. Without a site everything is skipped, without a browser
+only what needs one; REQUIRE_BROWSER=1 turns both into failures.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
+FOLDER = Path(__file__).resolve().parent
+ROOT = FOLDER.parents[1]
 collect_ignore = ["conftest.py"]  # it holds no doctests, and two files of one name collide
 SITE = ROOT / "_build" / "html"
 NO_SITE = "the book is not built: run `make book` first"
@@ -65,15 +66,25 @@ def pytest_generate_tests(metafunc):
             metafunc.parametrize(name, choices)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist writes the groups into the names
-def pytest_collection_modifyitems(items):
-    """What shares a visit, or the parsed pages, goes to one worker."""
-    for item in items:
-        parameters = getattr(getattr(item, "callspec", None), "params", {})
-        if item.path.parent != Path(__file__).parent or item.get_closest_marker("xdist_group"):
-            continue
-        if page := parameters.get("page_name", parameters.get("chapter_name")):
-            item.add_marker(pytest.mark.xdist_group(page))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """With ``-n 2``: what shares a visit, or the parsed pages, goes to one worker.
+
+    pytest-xdist 3.8 has groups (``--dist loadgroup``), but with pytest 9.2 it forgets them: it
+    writes them into the tests' names, where that version of pytest no longer looks.
+    """
+    started = config.invocation_params.dir
+    paths = [(started / name.split("::")[0]).resolve() for name in config.args]
+    if config.getvalue("dist") != "load" or not all(FOLDER in (p, *p.parents) for p in paths):
+        return None
+    from page_visit import group_of
+    from xdist.scheduler import LoadScopeScheduling
+
+    class PageScheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return PageScheduling(config, log)
 
 
 def unavailable(reason: str):

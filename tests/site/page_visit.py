@@ -1,16 +1,19 @@
 """One visit of one page, in light and dark, at the width of a desk and of a telephone.
 
-The page is loaded once. In light all rules of axe-core measure it, then it is narrowed to a telephone.
-Then the system's colour scheme turns dark, the theme follows by itself (the reader has not chosen a
-mode), and axe-core looks at the colours again. A start in the dark is tested on one page in
-test_browser_once.py: the theme's script is the same everywhere.
+The page is loaded once. In light all rules of axe-core measure it, then it becomes as narrow as a
+telephone. Then the system's colour scheme turns dark, the theme follows by itself (the reader has
+not chosen a mode), and axe-core looks at the colours again. A start in the dark is tested on one
+page in test_browser_once.py: the theme's script is the same everywhere.
 """
 
 from __future__ import annotations
 
+import contextlib
+import re
 from pathlib import Path
 
 from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import TimeoutError
 
 FOLDER = Path(__file__).parent
 INSPECT = (FOLDER / "inspect_page.js").read_text(encoding="utf8")
@@ -54,9 +57,7 @@ def visit_page(context, url: str) -> dict:
         theme = {"light": page.evaluate(THEME)}
         axe = {"light": page.evaluate(FIND, "light")}
         telephone = at_telephone_width(page)
-        page.emulate_media(color_scheme="dark", reduced_motion="reduce")
-        page.evaluate(SETTLED)
-        theme["dark"] = page.evaluate(THEME)
+        theme["dark"] = theme_of_dark_system(page)
         axe["dark"] = page.evaluate(FIND, "dark")
         sliders = [move_slider(box) for box in page.locator("figure.icl-scrubber").all()]
     finally:
@@ -77,8 +78,32 @@ def at_telephone_width(page) -> dict:
     return {"width": width, "too_wide": too_wide}
 
 
+def theme_of_dark_system(page) -> str:
+    """The theme that the page takes on when the system turns dark: it hears of that as an event."""
+    page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+    with contextlib.suppress(TimeoutError):  # then the page stays light, which the tests see
+        page.wait_for_function(f"({THEME})() === 'dark'", timeout=10_000)
+    page.evaluate(SETTLED)
+    return page.evaluate(THEME)
+
+
 def move_slider(box) -> tuple[dict, dict]:
     """A figure with a slider before and after one press of an arrow key."""
     before = box.evaluate(SLIDER)
     box.locator("input").press("ArrowLeft" if before["at"] else "ArrowRight")
     return before, box.evaluate(SLIDER)
+
+
+def group_of(nodeid: str) -> str:
+    """The tests that must run in one process: of one page, of the parsed HTML, of one file.
+
+    >>> group_of("tests/site/test_browser.py::test_no_serious_finding[book/intro.html-dark]")
+    'book/intro.html'
+    >>> group_of("tests/site/test_pages.py::test_no_id_is_given_twice[book/intro.html]")
+    'tests/site/test_pages.py'
+    """
+    file, _, test = nodeid.partition("::")
+    page = re.search(r"\[(.*\.html)(-\w+)?\]$", test)
+    if file.endswith("test_browser.py") and page:
+        return page.group(1)
+    return nodeid if file.endswith("test_browser_once.py") else file

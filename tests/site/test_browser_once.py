@@ -1,4 +1,4 @@
-"""What needs a load of its own: search, the theme's button, the file system, a start in the dark."""
+"""What needs its own load: search, the theme's button, the file system, a start in the dark."""
 
 from __future__ import annotations
 

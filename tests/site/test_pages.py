@@ -15,7 +15,6 @@ from bs4 import BeautifulSoup
 
 from icl_lib.claims.files import every_claim
 
-pytestmark = pytest.mark.xdist_group("html")  # one worker parses each page once
 ROOT = Path(__file__).resolve().parents[2]
 API_LIMIT = 300_000
 SLIDER = '<figure class="icl-scrubber"'

@@ -15,7 +15,6 @@ from page_visit import SLIDER
 
 from icl_lib.scrubber import scrubber
 
-pytestmark = pytest.mark.xdist_group("sliders")  # the figures are drawn once
 ROOT = Path(__file__).resolve().parents[2]
 GROUND = {"light": ("#fff", "#222832"), "dark": ("#121212", "#ced6dd")}
 LABELS = ["step 0", "step 10", "step 20", "a </script> & step"]
