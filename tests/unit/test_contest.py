@@ -110,6 +110,14 @@ class TestSamePrompts:
         half = run(entry("x", lambda p: torch.ones(12, 4, dtype=torch.bfloat16)))
         assert half.errors[0] == pytest.approx((1 - Y) ** 2)
 
+    def test_small_number_types_do_not_overflow(self):
+        """In uint8, 0 - 200 is 56 and 200 squared is 64; the error is 40000."""
+        goals = np.full((12, 4), 200, np.uint8)
+        for kind in (np.uint8, np.float16, bool):
+            guesses = np.zeros((12, 4), kind)
+            result = run(entry(predict=lambda p, g=guesses: g), targets=goals)
+            assert (result.errors == 40_000).all()
+
     @pytest.mark.parametrize(("error", "factor"), [("risk", 1.0), ("loss", 0.5)])
     @pytest.mark.parametrize("shape", [(12,), (12, 4), (12, 2, 2)])
     def test_the_convention(self, error, factor, shape):
