@@ -75,17 +75,25 @@ class TestInformation:
 
 
 class TestSamePrompts:
-    @pytest.mark.parametrize("container", [np.array, torch.tensor, lambda x: (x, {"a": x})])
-    def test_a_contestant_that_changes_them_is_named(self, container):
-        prompts = container(X.copy())
+    @pytest.mark.parametrize("array", [np.array, torch.tensor])
+    @pytest.mark.parametrize(
+        "container",
+        [
+            lambda x: x,
+            lambda x: {"a": x},
+            lambda x: (None, [x, "a text"]),
+            dataclasses.make_dataclass("Two", [("a", object)]),
+        ],
+    )
+    def test_a_contestant_that_changes_them_is_named(self, array, container):
+        numbers = array(X)
 
-        def vandal(p):
-            p = p[1]["a"] if isinstance(p, tuple) else p
-            p[0, 0] = 7.0
+        def vandal(prompts):
+            numbers[0, 0] = 7.0
             return np.zeros_like(Y)
 
         with pytest.raises(ValueError, match="contestant 'vandal' changed the prompts"):
-            run(entry("first", lambda p: Y), entry("vandal", vandal), prompts=prompts)
+            run(entry("first", lambda p: Y), entry("vandal", vandal), prompts=container(numbers))
 
     def test_tuning_may_not_change_its_data_either(self):
         def tune(prompts, targets):
