@@ -101,26 +101,26 @@ def fingerprint(*data) -> bytes:
 
 
 def shared_prompts(prompts, targets: np.ndarray, other_prompts, other_targets: np.ndarray) -> int:
-    """Return how many prompts of the first sample, with their targets, are in the second.
+    """Return how many prompts of the first sample are in the second.
 
-    Order, container and precision do not matter. If the prompts hold no arrays of numbers with one
-    row a prompt, the targets decide, and only as a whole.
+    Order, container and precision do not matter, and other targets do not make a prompt another
+    one. All are shared if the targets are equal as a whole: then that is all there is to compare,
+    or the same data came in another form.
     """
-    rows, other_rows = _rows(prompts, targets), _rows(other_prompts, other_targets)
-    if rows is None or other_rows is None:
-        return len(targets) if np.array_equal(targets, other_targets) else 0
-    known = set(other_rows)
-    return sum(row in known for row in rows)
+    if np.array_equal(targets, other_targets):
+        return len(targets)
+    known = set(_rows(other_prompts, len(other_targets)))
+    return sum(row in known for row in _rows(prompts, len(targets)))
 
 
-def _rows(prompts, targets: np.ndarray) -> list[bytes] | None:
+def _rows(prompts, count: int) -> list[bytes]:
     """One bytes object a prompt, in single precision so that a float32 copy is still the same."""
-    parts = [leaf for leaf in leaves(prompts) if leaf.ndim and len(leaf) == len(targets)]
+    parts = [leaf for leaf in leaves(prompts) if leaf.ndim and len(leaf) == count]
     if not parts:
-        return None
+        return []
     with np.errstate(over="ignore"):
         flat = [
-            part.reshape(len(part), -1).astype(np.complex64 if part.dtype.kind == "c" else "f4")
-            for part in (*parts, targets)
+            part.reshape(count, -1).astype(np.complex64 if part.dtype.kind == "c" else np.float32)
+            for part in parts
         ]
     return [row.tobytes() for row in np.concatenate(flat, axis=1) + 0.0]  # -0 becomes 0

@@ -75,17 +75,25 @@ class TestInformation:
 
 
 class TestSamePrompts:
-    @pytest.mark.parametrize("container", [np.array, torch.tensor, lambda x: (x, {"a": x})])
-    def test_a_contestant_that_changes_them_is_named(self, container):
-        prompts = container(X.copy())
+    @pytest.mark.parametrize("array", [np.array, torch.tensor])
+    @pytest.mark.parametrize(
+        "container",
+        [
+            lambda x: x,
+            lambda x: {"a": x},
+            lambda x: (None, [x, "a text"]),
+            dataclasses.make_dataclass("Two", [("a", object)]),
+        ],
+    )
+    def test_a_contestant_that_changes_them_is_named(self, array, container):
+        numbers = array(X)
 
-        def vandal(p):
-            p = p[1]["a"] if isinstance(p, tuple) else p
-            p[0, 0] = 7.0
+        def vandal(prompts):
+            numbers[0, 0] = 7.0
             return np.zeros_like(Y)
 
         with pytest.raises(ValueError, match="contestant 'vandal' changed the prompts"):
-            run(entry("first", lambda p: Y), entry("vandal", vandal), prompts=prompts)
+            run(entry("first", lambda p: Y), entry("vandal", vandal), prompts=container(numbers))
 
     def test_tuning_may_not_change_its_data_either(self):
         def tune(prompts, targets):
@@ -109,6 +117,14 @@ class TestSamePrompts:
         assert as_array.tuned == as_tensor.tuned
         half = run(entry("x", lambda p: torch.ones(12, 4, dtype=torch.bfloat16)))
         assert half.errors[0] == pytest.approx((1 - Y) ** 2)
+
+    def test_small_number_types_do_not_overflow(self):
+        """In uint8, 0 - 200 is 56 and 200 squared is 64; the error is 40000."""
+        goals = np.full((12, 4), 200, np.uint8)
+        for kind in (np.uint8, np.float16, bool):
+            guesses = np.zeros((12, 4), kind)
+            result = run(entry(predict=lambda p, g=guesses: g), targets=goals)
+            assert (result.errors == 40_000).all()
 
     @pytest.mark.parametrize(("error", "factor"), [("risk", 1.0), ("loss", 0.5)])
     @pytest.mark.parametrize("shape", [(12,), (12, 4), (12, 2, 2)])

@@ -23,6 +23,8 @@ class TestTuningData:
             (X, Y + 1),
             (X + 1, Y),
             (X.copy(), Y.copy()),
+            (X.copy(), Y + 1),
+            (X + 1, Y.copy()),
             (X[::-1], Y[::-1]),
             (X[3:8], Y[3:8]),
             (np.concatenate([OTHER[0], X[5:6]]), np.concatenate([OTHER[1], Y[5:6]])),
