@@ -127,7 +127,12 @@ def name_toggles(app, pagename, templatename, context, doctree):
         return
 
     def named_tree(*args, **kwargs):
-        html = theme_tree(*args, **kwargs)
-        return html.replace("<summary>", '<summary aria-label="Subpages">') if html else html
+        tree = theme_tree(*args, **kwargs)
+        for item in tree.select("li:has(> details > summary)") if tree else ():
+            link = item.find("a", recursive=False)
+            if link is not None:  # else the summary holds the heading itself
+                title = " ".join(link.get_text().split())
+                item.details.summary["aria-label"] = f"Pages below {title}"
+        return tree
 
     context["generate_toctree_html"] = named_tree
