@@ -128,11 +128,10 @@ def name_toggles(app, pagename, templatename, context, doctree):
 
     def named_tree(*args, **kwargs):
         tree = theme_tree(*args, **kwargs)
-        for item in tree.select("li:has(> details > summary)") if tree else ():
-            link = item.find("a", recursive=False)
+        for summary in tree.select("li > details > summary") if tree else ():
+            link = summary.parent.parent.find("a", recursive=False)
             if link is not None:  # else the summary holds the heading itself
-                title = " ".join(link.get_text().split())
-                item.details.summary["aria-label"] = f"Pages below {title}"
+                summary["aria-label"] = f"Pages below {' '.join(link.get_text().split())}"
         return tree
 
     context["generate_toctree_html"] = named_tree
