@@ -127,7 +127,11 @@ def name_toggles(app, pagename, templatename, context, doctree):
         return
 
     def named_tree(*args, **kwargs):
-        html = theme_tree(*args, **kwargs)
-        return html.replace("<summary>", '<summary aria-label="Subpages">') if html else html
+        tree = theme_tree(*args, **kwargs)
+        for summary in tree.select("li > details > summary") if tree else ():
+            link = summary.parent.parent.find("a", recursive=False)
+            if link is not None:  # else the summary holds the heading itself
+                summary["aria-label"] = f"Pages below {' '.join(link.get_text().split())}"
+        return tree
 
     context["generate_toctree_html"] = named_tree

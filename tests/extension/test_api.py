@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from bs4 import BeautifulSoup
 from sphinx.errors import ExtensionError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -120,3 +121,16 @@ def test_the_overview_opens_each_module_with_its_first_line(api, project):
         "lib/part/a.py",
         "lib/part/b.py",
     }
+
+
+def test_the_control_that_folds_pages_away_gets_their_name(api):
+    tree = (
+        "<ul><li><a href='a.html'>The library <code>x</code></a>"
+        "<details><summary><i></i></summary><ul><li><a href='b.html'>Tools</a></li></ul></details>"
+        "</li><li><details><summary><p>Part</p></summary></details></li></ul>"
+    )
+    context = {"generate_toctree_html": lambda kind: BeautifulSoup(tree, "html.parser")}
+    api.name_toggles(None, "a", "page.html", context, None)
+    summaries = context["generate_toctree_html"]("sidebar").find_all("summary")
+    assert [item.get("aria-label") for item in summaries] == ["Pages below The library x", None]
+    api.name_toggles(None, "search", "search.html", {}, None)
