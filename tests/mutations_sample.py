@@ -60,7 +60,7 @@ class Survivor(NamedTuple):
 
 
 def run(folder: Path, size: int, seed: int, jobs: int, only: str = "") -> int:
-    """Test ``size`` mutants in the copy ``folder``, print what became of them, return the status."""
+    """Test ``size`` mutants in the copy ``folder``, print what became of them."""
     files = [
         path for package in PACKAGES for path in sorted(folder.glob(f"icl_lib/{package}/*.py"))
     ]
