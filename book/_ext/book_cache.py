@@ -1,8 +1,8 @@
 """A disposable jupyter-cache, made from the execution store at the start of a build.
 
 MyST-NB looks a notebook up by its code and the metadata of its cells. The store knows better what
-still counts, so its outputs are joined with the notebooks as they are now and laid into a fresh cache.
-Then the build finds every notebook there and starts no kernel.
+still counts, so its outputs are joined with the notebooks as they are now and laid into a fresh
+cache. Then the build finds every notebook there and starts no kernel.
 """
 
 import os

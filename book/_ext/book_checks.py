@@ -1,4 +1,4 @@
-"""Do the executed notebooks and the expectations agree? Asked by the tests and by the build alike."""
+"""Do the executed notebooks and the expectations agree? Asked by the tests and by the build."""
 
 import json
 import re

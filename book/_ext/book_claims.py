@@ -1,8 +1,8 @@
 """A claim on the page: one quiet line, and what stands behind it on demand.
 
-The line is a ``summary`` (keyboard and screen reader come with it): a mark, the verdict in words, the
-number and what it is compared with. Opened, it says the statement, tolerance, null, source and leads
-to the ledger. Claims that follow each other directly share one block.
+The line is a ``summary`` (keyboard and screen reader come with it): a mark, the verdict in words,
+the number and what it is compared with. Opened, it says the statement, tolerance, null, source and
+leads to the ledger. Claims that follow each other directly share one block.
 """
 
 from html import escape
@@ -10,6 +10,7 @@ from html import escape
 from book_ledger import anchor
 from book_payloads import chapters, claims_file
 from docutils import nodes
+
 from icl_lib.claims.verdicts import margin, null_value
 from icl_lib.claims.words import describe, short, tolerance_in_words
 
@@ -23,7 +24,7 @@ MARKS = {
 
 
 def fill_claims(app, doctree, docname):
-    """doctree-resolved: fill the containers that ``icl_lib.claims.page`` left, and give them names."""
+    """doctree-resolved: fill the containers that ``icl_lib.claims.page`` left."""
     known = claims_file(app)
     for node in list(doctree.findall(is_claim)):
         spec = known[node["icl_claim"]["id"]]
@@ -62,7 +63,8 @@ def details(app, docname, payload, spec):
     word = f'<span class="icl-verdict-word">{escape(verdict)}</span>'
     line = escape(describe(spec, payload["measured"], se))
     rows = "".join(
-        f"<dt>{escape(head)}</dt><dd>{text}</dd>" for head, text in facts(app, docname, payload, spec)
+        f"<dt>{escape(head)}</dt><dd>{text}</dd>"
+        for head, text in facts(app, docname, payload, spec)
     )
     kind = verdict.replace(" ", "-")
     return (
@@ -77,8 +79,8 @@ def facts(app, docname, payload, spec):
     if spec.get("note"):
         out.append(("Note", escape(str(spec["note"]))))
     if spec["kind"] != "record":
-        out.append(("Tolerance", escape(tolerance_text(spec))))
-    if "null" in spec:
+        out.append(("Tolerance", escape(tolerance_text(spec, payload.get("se")))))
+    if "otherwise" in spec:
         value = null_value(spec, payload.get("null"))
         out.append(("It would be otherwise", escape(null_text(spec, value))))
         room = margin(spec, payload["measured"], payload.get("se"), payload.get("null"))
@@ -91,13 +93,13 @@ def facts(app, docname, payload, spec):
     return out
 
 
-def tolerance_text(spec):
-    text = tolerance_in_words(spec)
+def tolerance_text(spec, se):
+    text = tolerance_in_words(spec, se is not None)
     return f"{text}: {spec['reason']}" if spec.get("reason") else text
 
 
 def null_text(spec, value):
-    says = spec["null"]["says"].rstrip(".")
+    says = spec["otherwise"]["says"].rstrip(".")
     return says if value is None else f"{says}: {short(value)}"
 
 

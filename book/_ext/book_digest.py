@@ -1,16 +1,16 @@
 """What a chapter's outputs depend on, as one checksum.
 
-The digest of a notebook covers its code cells, the modules of ``icl_lib`` that its import statements
-reach, ``requirements.lock`` and the Python version. It leaves out everything that a reader sees but the
-kernel does not: prose, captions, the expectations of its claims, this extension.
-What a chapter *reads* (checkpoints, records) shows only when it runs: ``book_store`` keeps it beside
-the outputs.
+The digest of a notebook covers its code cells, the modules of ``icl_lib`` that its import
+statements reach, ``requirements.lock`` and the Python version. It leaves out everything that a
+reader sees but the kernel does not: prose, captions, the expectations of its claims, this
+extension. What a chapter *reads* (checkpoints, records) shows only when it runs: ``book_store``
+keeps it beside the outputs.
 """
 
 import ast
 import hashlib
 import sys
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -23,7 +23,7 @@ def sha256(data):
     return hashlib.sha256(data).hexdigest()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _file_sha256(path, size, changed):
     return sha256(Path(path).read_bytes())
 
@@ -75,7 +75,7 @@ def module_file(root, name):
     return None
 
 
-@lru_cache(maxsize=None)
+@cache
 def _imports_of_file(path, package, size, changed):
     return frozenset(imported_names(Path(path).read_text(encoding="utf8"), package))
 
@@ -86,7 +86,7 @@ def imports_of_file(path, package):
 
 
 def reached_modules(root, names):
-    """module name -> file, for all modules of the library that ``names`` lead to, parents included."""
+    """module name -> file, for all modules of the library that ``names`` lead to, with parents."""
     found, waiting = {}, list(names)
     while waiting:
         name = waiting.pop()

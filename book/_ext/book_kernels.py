@@ -1,7 +1,8 @@
 """Check the kernel log: no chapter was started more than once.
 
 ``book_kernels.py`` prints what the log holds and exits with 1 if a chapter was started twice, if a
-kernel ran for no chapter, or if a chapter has no valid execution; ``book_kernels.py clear`` empties it.
+kernel ran for no chapter, or if a chapter has no valid execution; ``book_kernels.py clear``
+empties it.
 """
 
 import json

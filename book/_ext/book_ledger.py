@@ -14,9 +14,10 @@ from book_papers import (
 from book_payloads import chapter_title, chapters, checked_claims, claims_file, placeholder
 from book_tables import code, joined, link, paragraph, table
 from docutils import nodes
-from icl_lib.claims import verdicts, words
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
+
+from icl_lib.claims import verdicts, words
 
 BOUNDS = {"at_most": "at most ", "at_least": "at least "}
 
@@ -58,22 +59,22 @@ def source(claim):
     return text + " (value derived for this book)" if derived else text
 
 
-def expected(claim):
+def expected(claim, se):
     """The expected value with its tolerance and, where one was chosen, the reason for it."""
     if claim["kind"] == "record":
         low, high = claim["band"]
         return [paragraph(f"{words.short(low)} to {words.short(high)}")]
     bound = BOUNDS.get(claim["mode"], "") + words.short(claim["expected"])
-    parts = [paragraph(bound), paragraph(words.tolerance_in_words(claim))]
+    parts = [paragraph(bound), paragraph(words.tolerance_in_words(claim, se is not None))]
     return parts + ([paragraph(claim["reason"])] if claim.get("reason") else [])
 
 
 def null(claim, payload):
     """What the number would be otherwise."""
-    if "null" not in claim:
+    if "otherwise" not in claim:
         return "\u2013"
     value = verdicts.null_value(claim, payload.get("null"))
-    says = claim["null"]["says"].rstrip(".")
+    says = claim["otherwise"]["says"].rstrip(".")
     return says if value is None else [paragraph(words.short(value)), paragraph(says)]
 
 
@@ -92,11 +93,13 @@ HEADS = ["Claim and source", "Kind", "Expected", "Measured", "Otherwise", "Margi
 def ledger_row(app, docname, chapter, payload, claim):
     name, se = payload["id"], payload.get("se")
     where = link(app, docname, chapter.docname, code(name), nodes.make_id(f"claim-{name}"))
-    formerly = nodes.inline("", "", ids=[anchor(claim["was"])])  # links with the old number still work
+    formerly = nodes.inline(
+        "", "", ids=[anchor(claim["was"])]
+    )  # links with the old number still work
     row = [
         [formerly, claim["statement"], paragraph(source(claim), ". Cell: ", where)],
         claim["kind"],
-        expected(claim),
+        expected(claim, se),
         words.with_error(payload["measured"], se),
         null(claim, payload),
         verdicts.margin(claim, payload["measured"], se, payload.get("null")),

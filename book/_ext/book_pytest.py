@@ -114,7 +114,7 @@ def pytest_configure(config):
 
 
 class Progress:
-    """A line a notebook as it ends: name, seconds, how many of all, about how long the rest takes."""
+    """A line a notebook as it ends: name, seconds, how many of all, how long the rest takes."""
 
     def __init__(self, config):
         self.config, self.done, self.begin = config, 0, time.monotonic()
@@ -162,4 +162,3 @@ class Progress:
 def print_line(text):
     """Straight to the terminal: pytest captures and decorates what goes through it."""
     os.write(2, f"\n{text}".encode())
-

@@ -1,4 +1,4 @@
-"""What each chapter costs to run: the page's table, and the one that ``make test-notebooks`` prints.
+"""What each chapter costs to run: the page's table, and that of ``make test-notebooks``.
 
 As a program: prints the reports of the stored executions (``icl_lib.claims.run_report``).
 """
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import book_checks
 import book_store
+
 from icl_lib.claims.cells import RUN_MIME
 
 CPU_BUDGET = 45  # seconds of kernel CPU time a notebook

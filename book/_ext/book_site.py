@@ -1,7 +1,7 @@
 """What the built site was made from: is it up to date, what did the last build complain about.
 
-As a program: ``book_site.py fresh`` (exit 0: the site matches the sources), ``book_site.py problems``
-(what the last build complained about).
+As a program: ``book_site.py fresh`` (exit 0: the site matches the sources), ``book_site.py
+problems`` (what the last build complained about).
 """
 
 import hashlib
@@ -23,9 +23,11 @@ PROBLEMS = "site-problems.txt"
 
 
 def site_digest(root):
-    """What the pages depend on: texts, settings, library (for the API), names of tests, executions."""
+    """What the pages depend on: texts, settings, library (its API), names of tests, executions."""
     root = Path(root)
-    files = [p for p in root.glob("book/**/*") if not {"__pycache__", ".ipynb_checkpoints"} & {*p.parts}]
+    files = [
+        p for p in root.glob("book/**/*") if not {"__pycache__", ".ipynb_checkpoints"} & {*p.parts}
+    ]
     files += [*root.glob("icl_lib/**/*.py"), *root.glob("tests/**/*.py")]
     files += [root / "_config.yml", root / "_toc.yml", root / "requirements.lock"]
     total = hashlib.sha256(f"{sys.version_info[:2]} {os.environ.get('ICL_REPOSITORY')}".encode())
@@ -70,7 +72,7 @@ class ProblemList(logging.Handler):
 
 
 def begin(app, config):
-    """config-inited: a build that did not end well left pages and doctrees that nobody can trust."""
+    """config-inited: what a build that did not end well has left cannot be trusted."""
     app.icl_problems = ProblemList()
     logging.getLogger("sphinx").addHandler(app.icl_problems)
     build = Path(app.outdir).resolve().parent
@@ -80,7 +82,7 @@ def begin(app, config):
 
 
 def outdated_documents(app, env, added, changed, removed):
-    """Pages to read again although their own text is unchanged: tables, and new outputs or claims."""
+    """Pages to read again although their text is unchanged: tables, new outputs, new claims."""
     root = Path(app.srcdir)
     now = {
         env.path2doc(str(path)): f"{book_cache.identity(path, root)} {claims_digest(root, path)}"

@@ -1,8 +1,9 @@
 """The execution store: each chapter as it was executed, one file a chapter and digest.
 
-``_build/executed/03_closed_form-<digest>.ipynb`` holds the outputs and, in its metadata, what the run
-read (checkpoints, records) with checksums. It counts for the notebook in ``book/`` as long as the
-digest (``book_digest``) and those files are unchanged. Prose and captions always come from ``book/``.
+``_build/executed/03_closed_form-<digest>.ipynb`` holds the outputs and, in its metadata, what the
+run read (checkpoints, records) with checksums. It counts for the notebook in ``book/`` as long as
+the digest (``book_digest``) and those files are unchanged. Prose and captions always come from
+``book/``.
 """
 
 import os
@@ -73,7 +74,9 @@ def put(source, executed, digest, reads, seconds, root=ROOT):
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     partial.write_text(nbformat.writes(executed), encoding="utf8")
     os.replace(partial, path)
-    older = sorted(path.parent.glob(f"{Path(source).stem}-*.ipynb"), key=lambda p: p.stat().st_mtime)
+    older = sorted(
+        path.parent.glob(f"{Path(source).stem}-*.ipynb"), key=lambda p: p.stat().st_mtime
+    )
     for old in older[:-KEPT]:
         old.unlink(missing_ok=True)
     return path

@@ -1,9 +1,9 @@
 """The two calls of a chapter: :func:`claim` checks a number, :func:`run_report` says what it cost.
 
-The output of a claim's cell carries what was *measured*; what was expected stays in ``book/claims/``.
-The built page joins the two, so that an edit of an expectation executes nothing.
-With ``ICL_CLAIMS=strict`` in the environment, as under the tests and the build, a claim whose outcome
-is not the recorded one raises; on a reader's own machine it prints DIFFERS and goes on.
+The output of a claim's cell carries what was *measured*; what was expected stays in
+``book/claims/``. The built page joins the two, so that an edit of an expectation executes nothing.
+With ``ICL_CLAIMS=strict`` in the environment, as under the tests and the build, a claim whose
+outcome is not the recorded one raises; on a reader's own machine it prints DIFFERS and goes on.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ def claim(
     compared = describe(spec, payload["measured"], payload["se"])
     head = "DIFFERS" if wrong else _heading(spec)
     because = f" ({'; '.join(wrong)})" if wrong else ""
-    text = f"**{head}:** {compared} ({tolerance_in_words(spec)}). *{spec['statement']}*{because}"
+    tolerance = tolerance_in_words(spec, se is not None)
+    text = f"**{head}:** {compared} ({tolerance}). *{spec['statement']}*{because}"
     return Line(text, CLAIM_MIME, payload)
 
 

@@ -1,4 +1,4 @@
-"""The expectations: one file a chapter, ``book/claims/<chapter>.yml``, fixed before the measurement."""
+"""The expectations: a file a chapter, ``book/claims/<chapter>.yml``, fixed before measuring."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def folder() -> Path:
         If there is none, as when a notebook runs outside the repository.
     """
     here = Path.cwd().resolve()
-    for parent in (here, *here.parents, Path(__file__).resolve().parents[1]):
+    for parent in (here, *here.parents, Path(__file__).resolve().parents[2]):
         if (parent / "book" / "claims").is_dir():
             return parent / "book" / "claims"
     raise ValueError(f"claims must run inside the repository, found no book/claims from {here}")
@@ -128,8 +128,8 @@ def check_entry(name: str, entry: dict) -> None:
         _check_band(name, entry["band"])
     else:
         _check_judged(name, entry)
-    if "null" in entry:
-        _check_null(name, entry["null"])
+    if "otherwise" in entry:
+        _check_null(name, entry["otherwise"])
 
 
 def _check_judged(name: str, entry: dict) -> None:
@@ -159,11 +159,11 @@ def _check_band(name: str, band) -> None:
 
 def _check_null(name: str, null) -> None:
     if not isinstance(null, dict) or not str(null.get("says") or "").strip():
-        raise ValueError(f"claim {name}: null must be a mapping with `says`, got {null!r}")
+        raise ValueError(f"claim {name}: otherwise must be a mapping with `says`, got {null!r}")
     if unknown := set(null) - {"says", "value", "source"}:
-        raise ValueError(f"claim {name}: null has unknown keys {sorted(unknown)}")
+        raise ValueError(f"claim {name}: otherwise has unknown keys {sorted(unknown)}")
     if "value" in null:
-        _number(name, "null value", null["value"])
+        _number(name, "otherwise value", null["value"])
         if not str(null.get("source") or "").strip():
             raise ValueError(f"claim {name}: a null with a typed value must name its source")
 

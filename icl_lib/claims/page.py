@@ -1,8 +1,8 @@
 """How Sphinx shows the outputs of :mod:`icl_lib.claims.cells`: an entry point of MyST-NB.
 
-MyST-NB asks each ``myst_nb.mime_renderers`` entry point for nodes. A claim becomes an empty container
-that carries its data; the book's own extension fills it, with the expectations of the day. The report
-of what a run cost is for the run-time table and shows nothing.
+MyST-NB asks each ``myst_nb.mime_renderers`` entry point for nodes. A claim becomes an empty
+container that carries its data; the book's own extension fills it, with the expectations of the
+day. The report of what a run cost is for the run-time table and shows nothing.
 """
 
 from __future__ import annotations

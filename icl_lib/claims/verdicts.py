@@ -85,7 +85,7 @@ def null_value(spec: dict, cell: float | None) -> float | None:
     """Return the value of the claim's null: from the cell, or cited in the file; None without."""
     if cell is not None:
         return cell
-    return (spec.get("null") or {}).get("value")
+    return (spec.get("otherwise") or {}).get("value")
 
 
 def problems(name: str, spec: dict, payload: dict, strict_null: bool) -> list[str]:
@@ -106,11 +106,11 @@ def problems(name: str, spec: dict, payload: dict, strict_null: bool) -> list[st
         found.append(f"claim {name} does not hold as recorded: {describe(spec, measured, se)}")
     if null is not None and spec["kind"] in ("identity", "record"):
         found.append(f"claim {name} is of kind {spec['kind']}, which has no null")
-    elif null is not None and "null" not in spec:
+    elif null is not None and "otherwise" not in spec:
         found.append(f"claim {name}: its cell gives a null that book/claims does not name")
     value = null_value(spec, null)
-    if value is not None and "null" in spec and accepts(spec, value, se):
-        found.append(f"claim {name} would accept its null, {spec['null']['says']} ({value:g})")
+    if value is not None and "otherwise" in spec and accepts(spec, value, se):
+        found.append(f"claim {name} would accept its null, {spec['otherwise']['says']} ({value:g})")
     if strict_null:
         found += _missing_discipline(name, spec, se, value)
     return found
@@ -120,7 +120,7 @@ def _missing_discipline(name: str, spec: dict, se: float | None, value: float | 
     found = []
     if spec["kind"] == "estimate" and (se is None or spec["mode"] != "z"):
         found.append(f"claim {name} is an estimate: it needs mode z and a standard error")
-    if spec["kind"] in WITH_NULL and "null" not in spec:
+    if spec["kind"] in WITH_NULL and "otherwise" not in spec:
         found.append(f"claim {name} names no null (the strongest alternative it excludes)")
     elif spec["kind"] in WITH_NULL and value is None:
         found.append(f"claim {name}: its null has no value, neither from the cell nor cited")

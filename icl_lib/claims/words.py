@@ -11,7 +11,7 @@ def describe(spec: dict, measured: float, se: float | None = None) -> str:
     kind, expected = spec["kind"], short(spec.get("expected", 0.0))
     if kind == "record":
         low, high = spec["band"]
-        return f"{shown} (between {short(low)} and {short(high)} over seeds)"
+        return f"{shown} (band {short(low)} to {short(high)})"
     if kind == "identity":
         if spec["expected"] == 0:
             return f"difference {shown}, rounding"
@@ -24,7 +24,7 @@ def describe(spec: dict, measured: float, se: float | None = None) -> str:
     return f"{verb} {shown}, {word}: {bound}{expected}"
 
 
-def tolerance_in_words(spec: dict) -> str:
+def tolerance_in_words(spec: dict, with_se: bool = False) -> str:
     """Return the tolerance of a claim as a reader would say it.
 
     >>> tolerance_in_words({"kind": "bound", "mode": "relative", "tolerance": 0.02})
@@ -39,6 +39,8 @@ def tolerance_in_words(spec: dict) -> str:
         return "exact" if tolerance == 0 else f"within {tolerance:g}"
     if mode == "z":
         return f"within {tolerance:g} standard errors"
+    if with_se:
+        return f"kept by {tolerance:g} standard errors"
     return "a bound" if tolerance == 0 else f"a bound, slack {tolerance:g}"
 
 
@@ -50,7 +52,8 @@ def with_error(value: float, se: float | None) -> str:
     """
     if not se or not math.isfinite(se) or not math.isfinite(value):
         return short(value)
-    digits = min(max(1 - math.floor(math.log10(abs(se))), 0), 12)
+    rounded = float(f"{se:.1e}")  # 0.0996 counts as 0.10
+    digits = min(max(1 - math.floor(math.log10(abs(rounded))), 0), 12)
     return f"{value:.{digits}f} ± {se:.{digits}f}"
 
 
