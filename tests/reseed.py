@@ -28,7 +28,9 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # the library beside this file, whatever is installed
+sys.path[:0] = [str(ROOT), str(ROOT / "book" / "_ext")]  # those beside this file
+
+from book_digest import chapter_digest, file_sha256, read_notebook  # noqa: E402
 
 from icl_lib.claims.cells import CLAIM_MIME  # noqa: E402
 from icl_lib.claims.files import specification  # noqa: E402
@@ -38,8 +40,6 @@ from icl_lib.claims.words import tolerance_in_words  # noqa: E402
 FOLDER = ROOT / "_build" / "reseed"
 CELL_LIMIT = 1800  # seconds; a shared machine can be slow
 MEASURED = ("id", "measured", "se", "null", "expected")  # what a claim's cell reports
-# these judge what a chapter measured, or diagnose the machine, and cannot change it
-WITHOUT_INFLUENCE = ("icl_lib/claims/", "icl_lib/doctor.py")
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "OMP_WAIT_POLICY": "PASSIVE",
@@ -87,15 +87,10 @@ def numbers_in(text: str) -> list[int]:
 
 def digest(chapter: Path, offset: int) -> str:
     """Return a checksum of all that decides what the chapter measures at this offset."""
-    total = hashlib.sha256(f"{sys.version_info[:2]} {offset}".encode())
-    for cell in nbformat.read(chapter, as_version=4).cells:
-        if cell.cell_type == "code":
-            total.update(f"{cell.source}\n".encode())
-    for path in sorted([*ROOT.glob("icl_lib/**/*.py"), *ROOT.glob("checkpoints/*")]):
-        name = path.relative_to(ROOT).as_posix()
-        if path.is_file() and not name.startswith(WITHOUT_INFLUENCE):
-            total.update(f"{name}\n".encode())
-            total.update(path.read_bytes())
+    code = chapter_digest(ROOT, read_notebook(chapter))  # the cells, and the library they reach
+    total = hashlib.sha256(f"{code} {offset}".encode())
+    for path in sorted(ROOT.glob("checkpoints/*")):
+        total.update(f"{path.name} {file_sha256(path)}\n".encode())
     return total.hexdigest()
 
 

@@ -86,14 +86,14 @@ class TestArguments:
 
 class TestReading:
     def test_what_a_cell_of_today_reports(self):
-        line = claim("closed-form-minimum-loss", 0.7941, se=7e-4)
+        line = claim("closed-form-minimum-loss", 0.7941, se=7e-4, null=0.7998)
         outputs = [
             nbformat.v4.new_output("execute_result", data=shown._repr_mimebundle_())
             for shown in (line, run_report("03"))
         ]
         cells = [nbformat.v4.new_code_cell("x", outputs=outputs), nbformat.v4.new_markdown_cell("")]
         found = reseed.measurements(nbformat.v4.new_notebook(cells=cells))
-        assert found == [entry("closed-form-minimum-loss", 0.7941, se=7e-4)]
+        assert found == [entry("closed-form-minimum-loss", 0.7941, se=7e-4, null=0.7998)]
 
     def test_a_chapter_is_executed_in_its_folder(self, folder, tmp_path, monkeypatch):
         monkeypatch.setenv("ICL_SEED_OFFSET", "2")
