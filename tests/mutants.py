@@ -11,6 +11,7 @@ swapped product, a dropped term. Both work in a temporary copy.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -37,11 +38,12 @@ def main(words: list[str] | None = None) -> int:
 
 
 def parse(words: list[str] | None) -> argparse.Namespace:
+    jobs = int(os.environ.get("JOBS", "1"))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--hand", action="store_true", help="the listed mutations, not a sample")
     parser.add_argument("--check", action="store_true", help="only check that the list matches")
     parser.add_argument("--only", default="", help="only the mutations that contain this text")
-    parser.add_argument("--jobs", type=int, default=1, help="how many to run at once")
+    parser.add_argument("--jobs", type=int, default=jobs, help="how many to run at once ($JOBS)")
     parser.add_argument("--size", type=int, default=300, help="how many mutants to draw")
     parser.add_argument("--seed", type=int, default=0, help="which sample to draw")
     return parser.parse_args(words)

@@ -60,7 +60,7 @@ class Survivor(NamedTuple):
 
 
 def run(folder: Path, size: int, seed: int, jobs: int, only: str = "") -> int:
-    """Test ``size`` mutants in the copy ``folder``, print what became of them, return a status."""
+    """Test ``size`` mutants in the copy ``folder``, print what became of them."""
     files = [
         path for package in PACKAGES for path in sorted(folder.glob(f"icl_lib/{package}/*.py"))
     ]
@@ -154,12 +154,12 @@ def survivor(mutant: Mutant, status: str) -> Survivor:
 def line_of(mutant: Mutant, diff: list[str]) -> int:
     """The line of the file that the diff of one function changes first."""
     first = next(i for i, line in enumerate(diff) if line.startswith("-"))
-    within = int(re.match(r"@@ -(\d+)", diff[0]).group(1)) + first - 1
+    within = int(re.match(r"@@ -(\d+)", diff[0]).group(1)) + first - 2
     source = mutant.path.read_text(encoding="utf-8")
-    lines = [line.strip() for line in source.splitlines()]
-    start = definition(ast.parse(source), mutant.name).lineno
-    same = [n for n, line in enumerate(lines, 1) if n >= start and line == diff[first][1:].strip()]
-    return min(same, key=lambda n: abs(n - start - within + 1))
+    node = definition(ast.parse(source), mutant.name)
+    lines = [line[node.col_offset :] for line in source.splitlines()]
+    same = [n for n, line in enumerate(lines, 1) if n >= node.lineno and line == diff[first][1:]]
+    return min(same, key=lambda n: abs(n - node.lineno - within))
 
 
 def definition(module: ast.Module, name: str) -> ast.FunctionDef:
