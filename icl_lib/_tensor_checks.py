@@ -53,6 +53,8 @@ def _checked(name: str, value) -> Tensor:
         raise ValueError(f"{name} must be a torch.Tensor, got {described(value)}")
     if value.dtype not in PRECISIONS and value.dtype not in INTEGERS:
         raise ValueError(f"{name} must be float32, float64 or of integers, got {value.dtype}")
+    if value.layout is not torch.strided:
+        raise ValueError(f"{name} must be a dense tensor, got the layout {value.layout}")
     return value
 
 
@@ -113,7 +115,7 @@ def real_dtype(dtype) -> torch.dtype:
     return dtype
 
 
-def torch_generator(generator, *, optional: bool = False) -> torch.Generator | None:
+def check_generator(generator, *, optional: bool = False) -> torch.Generator | None:
     """Return ``generator``; None, torch's global generator, only where it is ``optional``."""
     if not isinstance(generator, torch.Generator) and not (optional and generator is None):
         raise ValueError(f"generator must be a torch.Generator, got {described(generator)}")
@@ -122,7 +124,7 @@ def torch_generator(generator, *, optional: bool = False) -> torch.Generator | N
 
 def check_draw(batch, length, generator, dtype) -> tuple[int, int]:
     """Return ``batch`` and ``length`` after checking the four arguments of an input law's draw."""
-    torch_generator(generator), real_dtype(dtype)
+    check_generator(generator), real_dtype(dtype)
     return size("batch", batch), size("length", length)
 
 

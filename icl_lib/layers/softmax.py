@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from icl_lib._tensor_checks import check_shape, flag, real_tensors, size
+from icl_lib._tensor_checks import check_shape, described, flag, real_tensors, size
 
 
 def softmax_attention(queries: Tensor, keys: Tensor, values: Tensor, *, causal: bool) -> Tensor:
@@ -42,7 +42,7 @@ def causal_mask(length: int, device=None) -> Tensor:
     Raises
     ------
     ValueError
-        If ``length`` is not a positive integer.
+        If ``length`` is not a positive integer or ``device`` neither None nor a ``torch.device``.
 
     Examples
     --------
@@ -51,6 +51,8 @@ def causal_mask(length: int, device=None) -> Tensor:
             [ True,  True]])
     """
     length = size("length", length)
+    if not isinstance(device, torch.device | None):
+        raise ValueError(f"device must be a torch.device or None, got {described(device)}")
     return torch.ones(length, length, dtype=torch.bool, device=device).tril()
 
 

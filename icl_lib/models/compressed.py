@@ -90,7 +90,8 @@ def expand(scalars: Tensor, n: int) -> Tensor:
     """
     (scalars,) = real_tensors(scalars=scalars)
     check_shape("scalars", scalars, "...", CHANNELS, CHANNELS)
-    return torch.kron(scalars, torch.eye(size("n", n), dtype=scalars.dtype, device=scalars.device))
+    identity = torch.eye(size("n", n), dtype=scalars.dtype, device=scalars.device)
+    return torch.kron(scalars.contiguous(), identity)  # kron fails on a transposed view
 
 
 def read_off(weights: Products) -> Coefficients:
@@ -177,18 +178,19 @@ class ProductModel(nn.Module):
         self.config = instance("config", config, SequenceConfig)
         key_query, value = _pair("weights", weights, self.form)
         finite_tensors(**{"weights.key_query": key_query, "weights.value": value})
-        check_shape("weights", key_query, len(config.layers), "H", *2 * (self.matrix_size,))
+        check_shape("weights", key_query, len(config.layers), "H", *2 * (self._matrix_size,))
         self.register_buffer("key_query", key_query)
         self.register_buffer("value", value)
 
     @property
-    def matrix_size(self) -> int:
+    def _matrix_size(self) -> int:
         """Rows of one head's matrix: 4n for products, 4 for their compressed form."""
         return self.config.width if self.form is Products else CHANNELS
 
     def tokens(self, states: Tensor) -> Tensor:
         """Return the tokens (B, T, 4n) of states (B, T, n)."""
-        return model_tokens(states, self.config, self.value)
+        _, states = real_tensors(weights=self.value, states=states)
+        return model_tokens(states, self.config)
 
     def forward(self, states: Tensor) -> Tensor:
         """Return the predictions (B, T, n) for states (B, T, n)."""
@@ -200,21 +202,15 @@ class ProductModel(nn.Module):
 
     def update(self, stream: Tensor, key_query: Tensor, value: Tensor) -> Tensor:
         """Return one layer's update (B, T, 4n) from its products (H, 4n, 4n)."""
-        stream, key_query, value = self.checked(stream, key_query, value)
+        stream, key_query, value = self._checked(stream, key_query, value)
         queries = stream.unsqueeze(1) @ key_query.transpose(1, 2)  # (B, H, T, 4n): A_h e_t
         return (_attend(stream, queries) @ value.transpose(1, 2)).sum(1)
 
-    def checked(self, stream: Tensor, key_query: Tensor, value: Tensor) -> tuple[Tensor, ...]:
-        """Return the arguments of :meth:`update` in one precision.
-
-        Raises
-        ------
-        ValueError
-            If the shapes or the dtypes do not fit.
-        """
+    def _checked(self, stream: Tensor, key_query: Tensor, value: Tensor) -> tuple[Tensor, ...]:
+        """Return the arguments of :meth:`update` in one precision."""
         parts = real_tensors(stream=stream, key_query=key_query, value=value)
         check_shape("stream", parts[0], "B", "T", self.config.width)
-        check_shape("key_query", parts[1], "H", self.matrix_size, self.matrix_size)
+        check_shape("key_query", parts[1], "H", self._matrix_size, self._matrix_size)
         check_shape("value", parts[2], *parts[1].shape)
         return parts
 
@@ -230,7 +226,7 @@ class CompressedModel(ProductModel):
 
     def update(self, stream: Tensor, key_query: Tensor, value: Tensor) -> Tensor:
         """Return one layer's update (B, T, 4n) from its scalars (H, 4, 4)."""
-        stream, key_query, value = self.checked(stream, key_query, value)
+        stream, key_query, value = self._checked(stream, key_query, value)
         channels = stream.unflatten(-1, (CHANNELS, -1))  # (B, T, 4, n)
         queries = torch.einsum("hwr,btrn->bhtwn", key_query, channels).flatten(-2)
         mixed = _attend(stream, queries).unflatten(-1, (CHANNELS, -1))
@@ -253,7 +249,6 @@ def _pair(name: str, weights, form: type) -> tuple[Tensor, Tensor]:
     """Return the two parts (L, H, w, w) of ``weights``, an instance of ``form``."""
     names = (f"{name}.key_query", f"{name}.value")
     parts = real_tensors(**dict(zip(names, instance(name, weights, form), strict=True)))
-    width = CHANNELS if form is Coefficients else parts[0].shape[-1]
-    check_shape(names[0], parts[0], "L", "H", width, width)
+    check_shape(names[0], parts[0], "L", "H", *("w", "w") if form is Products else (4, 4))
     check_shape(names[1], parts[1], *parts[0].shape)
     return parts

@@ -39,7 +39,7 @@ def preconditioned_step(preconditioner: Tensor) -> tuple[Tensor, Tensor]:
     (preconditioner,) = finite_tensors(preconditioner=preconditioner)
     check_shape("preconditioner", preconditioner, "d", "d")
     d = preconditioner.shape[0]
-    w_pv, w_kq = preconditioner.new_zeros(2, d + 1, d + 1)
+    w_pv, w_kq = (preconditioner.new_zeros(d + 1, d + 1) for _ in range(2))
     w_pv[-1, -1] = 1.0
     w_kq[:d, :d] = preconditioner
     return w_pv, w_kq

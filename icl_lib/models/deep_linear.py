@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from icl_lib._tensor_checks import check_shape, flag, positive_scale, real_tensors, size
-from icl_lib.tasks.tokens import check_prompt_shapes
+from icl_lib._tensor_checks import check_shape, flag, positive_scale, size
+from icl_lib.tasks.tokens import check_prompt
 
 
 class DeepLinear(nn.Module):
@@ -48,8 +48,7 @@ class DeepLinear(nn.Module):
 
     def forward(self, xs: Tensor, ys: Tensor, x_query: Tensor) -> Tensor:
         """Return predictions (B,) for prompts (B, n, d), (B, n), (B, d)."""
-        _, xs, ys, x_query = real_tensors(weights=self.a, xs=xs, ys=ys, x_query=x_query)
-        check_prompt_shapes(xs, ys, x_query)
+        xs, ys, x_query, _ = check_prompt(xs, ys, x_query, weights=self.a)
         check_shape("xs", xs, "...", "n", self.a.shape[-1])
         n = xs.shape[-2]
         points = torch.cat([xs, x_query.unsqueeze(-2)], dim=-2)  # (B, n+1, d)

@@ -10,7 +10,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from icl_lib._tensor_checks import between, instance, positive_scale, torch_generator
+from icl_lib._tensor_checks import between, check_generator, instance, positive_scale
 from icl_lib.models.raw import RawAttention, RawTransformer
 
 
@@ -31,7 +31,7 @@ class LinearTwins(nn.Module):
     def __init__(self, model: RawTransformer, init_std: float = 0.02, generator=None):
         super().__init__()
         instance("model", model, RawTransformer), positive_scale("init_std", init_std)
-        torch_generator(generator, optional=True)
+        check_generator(generator, optional=True)
         self.layers = nn.ModuleList(_linear_like(block.attention) for block in model.blocks)
         with torch.no_grad():
             for weight in self.parameters():
@@ -48,7 +48,7 @@ class LinearTwins(nn.Module):
         ValueError
             If the model has other layers than these, or the states do not fit it.
         """
-        self.check_original(model)
+        self._check_original(model)
         losses, stream = [], model.embedded(states)
         for block, twin in zip(model.blocks, self.layers, strict=True):
             seen = block.attention_norm(stream).detach()
@@ -65,20 +65,14 @@ class LinearTwins(nn.Module):
         ValueError
             If there is no such layer, or the model has other layers than these.
         """
-        self.check_original(model)
+        self._check_original(model)
         index = between("index", index, 0, len(self.layers) - 1)
         replaced = copy.deepcopy(model)
         replaced.blocks[index].attention = self.layers[index]
         return replaced
 
-    def check_original(self, model: RawTransformer) -> None:
-        """Check that ``model`` has layers of the sizes that these imitate.
-
-        Raises
-        ------
-        ValueError
-            If it has not, or is no :class:`icl_lib.models.raw.RawTransformer`.
-        """
+    def _check_original(self, model: RawTransformer) -> None:
+        """Check that ``model`` has layers of the sizes that these imitate."""
         blocks = instance("model", model, RawTransformer).blocks
         theirs = [tuple(block.attention.w_v.shape) for block in blocks]
         ours = [tuple(layer.w_v.shape) for layer in self.layers]

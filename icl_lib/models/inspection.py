@@ -104,7 +104,8 @@ def element_maps(model: RawTransformer, states: Tensor, first: int = 10) -> Elem
     Raises
     ------
     ValueError
-        If ``first`` is below 1, or fewer tokens are left than the 2n numbers to fit from.
+        If ``first`` is below 1, fewer tokens are left than the 2n numbers to fit from, or the
+        states or their tokens are not finite.
     """
     states = instance("model", model, RawTransformer).checked(states)
     batch, length, n = states.shape
@@ -118,6 +119,8 @@ def element_maps(model: RawTransformer, states: Tensor, first: int = 10) -> Elem
         tokens = model.blocks[0](states @ model.embed.T)[:, first:].flatten(0, 1).double()
     pairs = torch.cat([states[:, first:], states[:, first - 1 : -1]], dim=-1)
     pairs = pairs.flatten(0, 1).double()
+    if not bool(pairs.isfinite().all() & tokens.isfinite().all()):
+        raise ValueError("states must be finite and make finite tokens, got NaN or infinity")
     maps = torch.linalg.lstsq(pairs, tokens).solution
     left = (tokens - pairs @ maps).square().sum() / tokens.square().sum()
     return ElementMaps(maps[:n].T, maps[n:].T, float(left))

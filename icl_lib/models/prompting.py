@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from icl_lib._tensor_checks import (
+    check_generator,
     check_shape,
     described,
     finite_tensors,
     instance,
     size,
-    torch_generator,
 )
 from icl_lib.tasks.few_shot import few_shot_prompt
 
@@ -42,7 +42,7 @@ class Prompt(nn.Module):
     ):
         super().__init__()
         n, prefix = size("n", n), size("prefix", prefix, minimum=0)
-        torch_generator(generator, optional=True)
+        check_generator(generator, optional=True)
         learned = eos is None
         if not learned:
             (eos,) = finite_tensors(eos=eos)

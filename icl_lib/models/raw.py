@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from icl_lib._tensor_checks import (
     between,
+    check_generator,
     check_shape,
     flag,
     instance,
@@ -21,7 +22,6 @@ from icl_lib._tensor_checks import (
     real_dtype,
     real_tensors,
     size,
-    torch_generator,
 )
 from icl_lib.layers.softmax import causal_mask
 from icl_lib.models.sequence import AttentionLayer, check_kinds
@@ -113,7 +113,7 @@ class RawAttention(AttentionLayer):
 
         A token's code enters as W (token, code) = W_token token + W_code code, the same for all B.
         """
-        tokens = self.checked(tokens)
+        tokens = self._checked(tokens)
         width = tokens.shape[-1]
         weights = torch.cat([self.w_q[..., :width], self.w_k[..., :width], self.w_v])
         projected = (tokens @ weights.flatten(0, 1).T).unflatten(-1, (3, *self.w_v.shape[:2]))
@@ -195,7 +195,8 @@ class Block(nn.Module):
 
     def forward(self, stream: Tensor) -> Tensor:
         """Map the residual stream (B, T, width) to the next one."""
-        stream = self.attention.checked(stream, "stream")
+        _, stream = real_tensors(weights=self.attention.w_v, stream=stream)
+        check_shape("stream", stream, "B", "T", self.attention.w_v.shape[-1])
         stream = stream + self.attention(self.attention_norm(stream))
         if self.mlp is not None:
             stream = stream + self.mlp(self.mlp_norm(stream))
@@ -211,7 +212,7 @@ class RawTransformer(nn.Module):
 
     def __init__(self, config: RawConfig, generator: torch.Generator | None = None):
         super().__init__()
-        instance("config", config, RawConfig), torch_generator(generator, optional=True)
+        instance("config", config, RawConfig), check_generator(generator, optional=True)
         self.config = config
         self.embed = nn.Parameter(torch.empty(config.width, config.n))
         self.blocks = nn.ModuleList(Block(config, index) for index in range(len(config.layers)))

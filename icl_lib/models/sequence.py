@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from icl_lib._tensor_checks import (
+    check_generator,
     check_shape,
     described,
     instance,
@@ -20,7 +21,6 @@ from icl_lib._tensor_checks import (
     positive_scale,
     real_tensors,
     size,
-    torch_generator,
 )
 from icl_lib.layers.linear import multi_head_linear_attention
 from icl_lib.layers.mesa import mesa_attention
@@ -103,7 +103,13 @@ class AttentionLayer(nn.Module):
             self.log_lambda = nn.Parameter(torch.zeros(heads))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return the layer's update (B, T, width) for tokens (B, T, width)."""
+        """Return the layer's update (B, T, width) for tokens (B, T, width).
+
+        Raises
+        ------
+        ValueError
+            If the shape or the dtype does not fit (see :mod:`icl_lib.models` on precision).
+        """
         projections = self.project(tokens)
         if self.kind == "linear":
             mixed = multi_head_linear_attention(projections)
@@ -119,7 +125,7 @@ class AttentionLayer(nn.Module):
 
     def project(self, tokens: Tensor) -> Tensor:
         """Return queries, keys and values (B, T, 3, H, n_a) of tokens (B, T, width)."""
-        tokens = self.checked(tokens)
+        tokens = self._checked(tokens)
         heads, key_size, _ = self.w_q.shape
         weights = torch.cat([self.w_q, self.w_k, self.w_v]).flatten(0, 1)  # (3 H n_a, width)
         if self.kind != "linear":
@@ -127,16 +133,9 @@ class AttentionLayer(nn.Module):
         columns = weights @ tokens.flatten(0, 1).T  # what linear heads read fastest
         return columns.view(3, heads, key_size, *tokens.shape[:2]).permute(3, 4, 0, 1, 2)
 
-    def checked(self, tokens: Tensor, name: str = "tokens") -> Tensor:
-        """Return tokens (B, T, width), an argument called ``name``, in the weights' precision.
-
-        Raises
-        ------
-        ValueError
-            If the shape or the dtype does not fit.
-        """
-        _, tokens = real_tensors(**{"weights": self.w_v, name: tokens})
-        check_shape(name, tokens, "B", "T", self.w_v.shape[-1])
+    def _checked(self, tokens: Tensor) -> Tensor:
+        _, tokens = real_tensors(weights=self.w_v, tokens=tokens)
+        check_shape("tokens", tokens, "B", "T", self.w_v.shape[-1])
         return tokens
 
     def products(self) -> tuple[Tensor, Tensor]:
@@ -156,7 +155,7 @@ class SequenceModel(nn.Module):
 
     def __init__(self, config: SequenceConfig, generator: torch.Generator | None = None):
         super().__init__()
-        instance("config", config, SequenceConfig), torch_generator(generator, optional=True)
+        instance("config", config, SequenceConfig), check_generator(generator, optional=True)
         self.config = config
         self.blocks = nn.ModuleList(
             AttentionLayer(kind, config.width, config.heads, config.key_size)
@@ -169,7 +168,8 @@ class SequenceModel(nn.Module):
 
     def tokens(self, states: Tensor) -> Tensor:
         """Return the tokens (B, T, 4n) of states (B, T, n)."""
-        return model_tokens(states, self.config, self.blocks[0].w_v)
+        _, states = real_tensors(weights=self.blocks[0].w_v, states=states)
+        return model_tokens(states, self.config)
 
     def streams(self, states: Tensor) -> list[Tensor]:
         """Return the residual stream (B, T, 4n) before the first and after every layer."""
@@ -181,19 +181,25 @@ class SequenceModel(nn.Module):
         return streams
 
     def forward(self, states: Tensor) -> Tensor:
-        """Return the predictions (B, T, n) for states (B, T, n): the stream's first channel."""
+        """Return the predictions (B, T, n) for states (B, T, n): the stream's first channel.
+
+        Raises
+        ------
+        ValueError
+            If the shape or the dtype does not fit (see :mod:`icl_lib.models` on precision).
+        """
         return self.streams(states)[-1][..., : self.config.n]
 
 
-def model_tokens(states: Tensor, config: SequenceConfig, weights: Tensor) -> Tensor:
-    """Return the tokens (B, T, 4n) of states (B, T, n), in the precision of a model's weights.
+def model_tokens(states: Tensor, config: SequenceConfig) -> Tensor:
+    """Return the tokens (B, T, 4n) of states (B, T, n) that a model of this config reads.
 
     Raises
     ------
     ValueError
         If the shape or the dtype of the states does not fit.
     """
-    _, states = real_tensors(weights=weights, states=states)
+    (states,) = real_tensors(states=states)
     check_shape("states", states, "B", "T", instance("config", config, SequenceConfig).n)
     tokens = constructed_tokens(states)
     if config.tokens == "two-channel":

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from icl_lib._tensor_checks import (
+    check_generator,
     check_shape,
     finite_tensors,
     positive_scale,
     real_dtype,
     real_tensors,
     size,
-    torch_generator,
 )
-from icl_lib.tasks.tokens import check_prompt_shapes, prompt_matrix
+from icl_lib.tasks.tokens import check_prompt, prompt_matrix
 
 
 def lsa(tokens: Tensor, w_pv: Tensor, w_kq: Tensor, rho: float) -> Tensor:
@@ -63,7 +63,7 @@ def predict(xs: Tensor, ys: Tensor, x_query: Tensor, w_pv: Tensor, w_kq: Tensor)
     ValueError
         If the shapes or the dtypes do not fit.
     """
-    xs, ys, x_query, w_pv, w_kq = real_tensors(xs=xs, ys=ys, x_query=x_query, w_pv=w_pv, w_kq=w_kq)
+    xs, ys, x_query, w_pv, w_kq = check_prompt(xs, ys, x_query, w_pv=w_pv, w_kq=w_kq)
     tokens = prompt_matrix(xs, ys, x_query)
     return lsa(tokens, w_pv, w_kq, float(xs.shape[-2]))[..., -1, -1]
 
@@ -87,10 +87,9 @@ def predict_query(
     ValueError
         If the shapes or the dtypes do not fit.
     """
-    xs, ys, x_query, u11, u12, u21, u = real_tensors(
-        xs=xs, ys=ys, x_query=x_query, u11=u11, u12=u12, u21=u21, u=u
+    xs, ys, x_query, u11, u12, u21, u = check_prompt(
+        xs, ys, x_query, u11=u11, u12=u12, u21=u21, u=u
     )
-    check_prompt_shapes(xs, ys, x_query)
     d = xs.shape[-1]
     for name, block, shape in (("u11", u11, (d, d)), ("u12", u12, (d,)), ("u21", u21, (d,))):
         if block.shape != shape:
@@ -128,7 +127,7 @@ def paper_initialisation(d: int, sigma: float, theta: Tensor) -> tuple[Tensor, T
     gram = theta @ theta.T
     if abs(float(gram.norm()) - 1.0) > 1e-5:
         raise ValueError(f"theta theta^T must have Frobenius norm 1, got {float(gram.norm()):.9g}")
-    w_pv, w_kq = theta.new_zeros(2, d + 1, d + 1)
+    w_pv, w_kq = (theta.new_zeros(d + 1, d + 1) for _ in range(2))
     w_pv[-1, -1] = sigma
     w_kq[:d, :d] = sigma * gram
     return w_pv, w_kq
@@ -146,7 +145,7 @@ def random_theta(d: int, generator: torch.Generator, dtype=torch.float32) -> Ten
         float32 nor float64.
     """
     d, dtype = size("d", d), real_dtype(dtype)
-    torch_generator(generator)
+    check_generator(generator)
     matrix = torch.randn(d, d, generator=generator, dtype=dtype)
     return matrix / (matrix @ matrix.T).norm().sqrt()
 

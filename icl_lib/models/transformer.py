@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from icl_lib._tensor_checks import check_shape, instance, real_tensors, size, torch_generator
+from icl_lib._tensor_checks import check_generator, check_shape, instance, real_tensors, size
 from icl_lib.layers.softmax import SoftmaxAttention
 from icl_lib.tasks.tokens import interleave
 
@@ -50,6 +50,7 @@ class Block(nn.Module):
 
     def __init__(self, width: int, heads: int):
         super().__init__()
+        width, heads = size("width", width), size("heads", heads)
         self.norm_attention = nn.LayerNorm(width)
         self.attention = SoftmaxAttention(width, heads)
         self.norm_mlp = nn.LayerNorm(width)
@@ -76,7 +77,7 @@ class InContextTransformer(nn.Module):
 
     def __init__(self, config: TransformerConfig, generator: torch.Generator | None = None):
         super().__init__()
-        instance("config", config, TransformerConfig), torch_generator(generator, optional=True)
+        instance("config", config, TransformerConfig), check_generator(generator, optional=True)
         self.config = config
         self.read_in = nn.Linear(config.d, config.width)
         self.positions = nn.Embedding(2 * config.max_points - 1, config.width)

@@ -25,7 +25,6 @@ from icl_lib._tensor_checks import (
     real_tensors,
     seed,
     size,
-    torch_generator,
 )
 from icl_lib.tasks.randomness import Generators, as_generators, haar_orthogonal
 
@@ -131,14 +130,12 @@ class LinearDynamics:
         w_star = self.draw_systems(batch, source.task, dtype)
         shape = (batch, length, self.n)
         noise = torch.randn(shape, generator=source.noise, dtype=dtype).mul_(self.noise_std)
-        first = self.draw_first((batch, 1, self.n), source.data, dtype)
+        first = self._first((batch, 1, self.n), source.data, dtype)
         hidden = self.roll_out(w_star, torch.cat([first, noise], dim=1))
         return Sequences(hidden, w_star, hidden)
 
-    def draw_first(self, shape, generator: torch.Generator, dtype) -> Tensor:
+    def _first(self, shape, generator: torch.Generator, dtype) -> Tensor:
         """Return initial states of the given shape, (B, 1, n)."""
-        torch_generator(generator), real_dtype(dtype)
-        shape = tuple(size("shape", length) for length in shape)
         if self.initial == "normal":
             return self.first_scale * torch.randn(shape, generator=generator, dtype=dtype)
         return self.first_scale * (2 * torch.rand(shape, generator=generator, dtype=dtype) - 1)

@@ -163,8 +163,13 @@ def gaussian_task(covariance, **options) -> LinearRegression:
     """Return the training task of Zhang et al. 2024: x ~ N(0, Lambda), w ~ N(0, I), no noise.
 
     ``options`` are those of :class:`LinearRegression`.
+
+    Raises
+    ------
+    ValueError
+        As :class:`GaussianInputs` and :class:`LinearRegression` do.
     """
-    return LinearRegression(GaussianInputs(np.asarray(covariance)), **options)
+    return LinearRegression(GaussianInputs(finite_array("covariance", covariance)), **options)
 
 
 def _add_noise(ys, y_query, noise_std, noisy_query, generator):

@@ -145,8 +145,12 @@ def stacked_observations(states: Tensor, k: int) -> Tensor:
     """
     states, k = _check_states(states), size("k", k)
     length = states.shape[-2]
-    delayed = [torch.nn.functional.pad(states, (0, 0, lag, 0))[..., :length, :] for lag in range(k)]
-    return torch.cat(delayed, dim=-1)
+    delayed = [
+        torch.nn.functional.pad(states, (0, 0, lag, 0))[..., :length, :]
+        for lag in range(min(k, length))
+    ]
+    beyond = states.new_zeros(*states.shape[:-1], max(0, k - length) * states.shape[-1])
+    return torch.cat([*delayed, beyond], dim=-1)
 
 
 def _check_states(states: Tensor) -> Tensor:
@@ -155,24 +159,21 @@ def _check_states(states: Tensor) -> Tensor:
     return states
 
 
-def check_prompt(xs: Tensor, ys: Tensor, x_query: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def check_prompt(xs: Tensor, ys: Tensor, x_query: Tensor, **others: Tensor) -> tuple[Tensor, ...]:
     """Return ``xs`` (..., n, d), ``ys`` (..., n), ``x_query`` (..., d) if they belong together.
+
+    ``others``, a model's weights say, come after them, in the same precision.
 
     Raises
     ------
     ValueError
-        Naming the argument whose shape does not fit, or ``xs`` if there is no example.
+        Naming the argument whose shape or dtype does not fit, or ``xs`` if there is no example.
     """
-    xs, ys, x_query = real_tensors(xs=xs, ys=ys, x_query=x_query)
-    check_prompt_shapes(xs, ys, x_query)
-    return xs, ys, x_query
-
-
-def check_prompt_shapes(xs: Tensor, ys: Tensor, x_query: Tensor) -> None:
-    """Check the shapes alone, for callers who have more tensors to bring to one precision."""
+    xs, ys, x_query, *rest = real_tensors(xs=xs, ys=ys, x_query=x_query, **others)
     check_shape("xs", xs, "...", "n", "d")
     if ys.shape != xs.shape[:-1]:
         raise ValueError(f"ys must have shape {tuple(xs.shape[:-1])}, got {tuple(ys.shape)}")
     expected = (*xs.shape[:-2], xs.shape[-1])
     if tuple(x_query.shape) != expected:
         raise ValueError(f"x_query must have shape {expected}, got {tuple(x_query.shape)}")
+    return xs, ys, x_query, *rest
