@@ -46,8 +46,9 @@ def interrupted(name, monkeypatch, kind=Experiment):
 
 
 @pytest.fixture(name="expected")
-def uninterrupted(workplace):
+def uninterrupted(workplace, monkeypatch):
     """The hash of the weights and the metadata of the run that was never interrupted."""
+    monkeypatch.setattr(runs, "code_sha256", lambda library: "old")  # 13 of 18 ms a state
     runs.train_experiment(NAME, progress=False)
     path = checkpoint.path_of(NAME)
     digest = metadata_of(path)["content_sha256"]
@@ -153,6 +154,8 @@ def contradictions(content):
         yield signed({**content, key: None})
     for trace in ([], log["trace"][:1], log["trace"] * 2, [(5, 1.0), (8, 1.0)], "ab"):
         yield signed({**content, "log": {**log, "trace": trace}})
+    for step, trace in ((0, []), (-3, []), (13, [*log["trace"], (12, 1.0)])):
+        yield signed({**content, "step": step, "log": {**log, "trace": trace}})
     yield signed({**content, "log": {**log, "snapshots": [(0, model)]}})
     yield signed({**content, "log": {**log, "more": 1}})
     yield signed({**content, "model": {**model, "more": torch.ones(1)}})
@@ -228,8 +231,13 @@ class TestForeign:
         with pytest.raises(ValueError, match=r"run.versions.torch is '.*', expected '1.0'"):
             runs.train_experiment(NAME, progress=False)
 
-    def test_other_code(self, tmp_path, state, monkeypatch):
-        """A changed, added or renamed module counts; those around the runs do not."""
+    def test_other_code(self, state, monkeypatch):
+        monkeypatch.setattr(runs, "code_sha256", lambda library: "new")
+        with pytest.raises(ValueError, match="run.code is 'old', expected 'new'"):
+            runs.train_experiment(NAME, progress=False)
+
+    def test_what_counts_as_code(self, tmp_path):
+        """A changed, added or renamed module does; those around the runs do not."""
         package = tmp_path / "library" / "models"
         package.mkdir(parents=True)
         (package / "layer.py").write_text("x = 1\n", encoding="utf-8")
@@ -244,9 +252,6 @@ class TestForeign:
         seen.append(runs.code_sha256(library))
         (library / "training.py").write_text("", encoding="utf-8")
         assert len({*seen, runs.code_sha256(library)}) == 4
-        monkeypatch.setattr(runs, "code_sha256", lambda library: "new")
-        with pytest.raises(ValueError, match="run.code is '.*', expected 'new'"):
-            runs.train_experiment(NAME, progress=False)
 
     def test_a_directory(self, state, expected, capsys):
         state.unlink()

@@ -170,9 +170,11 @@ class TestTwoProcesses:
         assert main(["train", "tiny-fixed-n3-s1"]) == 0
 
     def test_the_lock_is_given_back(self):
+        errors = []  # kept with their frames: the lock is not given back by being collected
         for _ in range(2):
-            with pytest.raises(KeyError), storage.run_lock(NAME):
+            with pytest.raises(KeyError) as caught, storage.run_lock(NAME):
                 raise KeyError
+            errors.append(caught)
         assert list(storage.state_folder().glob("*.pid")) == []
 
 
