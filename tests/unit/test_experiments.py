@@ -224,7 +224,7 @@ class TestTraining:
         wild = replace(TINY, name="wild-s0", training=replace(TINY.training, lr=1e30))
         monkeypatch.setitem(EXPERIMENTS, "wild-s0", wild)
         with pytest.raises(TrainingError):
-            runs.train_experiment("wild-s0", progress=False)
+            runs.train_experiment("wild-s0", progress=False, save_every=1)
         entry = runs.record()["wild-s0"]
         assert entry["status"] == "failed" and "loss" in entry["reason"]
         assert not checkpoint.path_of("wild-s0").exists()
