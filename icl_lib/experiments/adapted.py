@@ -8,16 +8,16 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
-import numpy as np
 import torch
 from torch import nn
 
+from icl_lib._checks import positive_int
 from icl_lib.experiments.raw import RAW_EXPERIMENTS
 from icl_lib.experiments.sequences import EVALUATION_SEED, predict, sequence_loss
 from icl_lib.models.distillation import LinearTwins
 from icl_lib.models.prompting import Prompt, freeze
 from icl_lib.tasks.few_shot import FewShotRegression
-from icl_lib.tasks.randomness import generators
+from icl_lib.tasks.randomness import generators, weights_generator
 from icl_lib.training import TrainConfig
 
 PAIRS = 40  # labelled pairs in a prompt while it is tuned
@@ -44,6 +44,10 @@ class AdaptedExperiment:
     metric = "loss"
     snapshots = ()
 
+    def __post_init__(self):
+        positive_int("seed", self.seed, minimum=0)
+        positive_int("batch", self.batch)
+
     @property
     def family(self) -> str:
         """The name without its seed."""
@@ -54,6 +58,11 @@ class AdaptedExperiment:
         """The published settings of this kind of run, in words."""
         return next(text for key, text in ADAPTED_SETTINGS.items() if self.family.startswith(key))
 
+    @property
+    def below(self) -> tuple[str, ...]:
+        """The runs whose checkpoints this one is trained on."""
+        return (self.base,)
+
     @cached_property
     def frozen(self) -> nn.Module:
         """The trained model, without gradients."""
@@ -61,8 +70,7 @@ class AdaptedExperiment:
 
     def generator(self) -> torch.Generator:
         """Return the generator of the initial weights."""
-        word = np.random.SeedSequence([self.seed, 0, 1]).generate_state(1, dtype=np.uint64)[0]
-        return torch.Generator().manual_seed(int(word >> np.uint64(1)))
+        return weights_generator(self.seed)
 
     def with_seed(self, seed: int):
         """Return the same run with another seed."""
@@ -81,6 +89,15 @@ class PromptExperiment(AdaptedExperiment):
     eos_run: str | None = None
 
     task = FewShotRegression()
+
+    def __post_init__(self):
+        super().__post_init__()
+        positive_int("prefix", self.prefix, minimum=0)
+
+    @property
+    def below(self) -> tuple[str, ...]:
+        """The base, and the run whose EOS stays fixed."""
+        return (self.base,) if self.eos_run is None else (self.base, self.eos_run)
 
     def build_model(self) -> Prompt:
         """Return the untrained prompt; the learned EOS of ``eos_run`` is part of it, and fixed."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from icl_lib._checks import positive_int
 from icl_lib.models.compressed import (
     CompressedModel,
     ProductModel,
@@ -23,7 +23,7 @@ from icl_lib.models.compressed import (
 from icl_lib.models.learned_inverse import LearnedInverse
 from icl_lib.models.sequence import SequenceConfig, SequenceModel
 from icl_lib.tasks.dynamics import ContractingDynamics, FixedTeacher, LinearDynamics
-from icl_lib.tasks.randomness import generators
+from icl_lib.tasks.randomness import generators, weights_generator
 from icl_lib.training import TrainConfig
 
 EVALUATION_SEED = 1_000_003  # no training seed: evaluation sequences are never trained on
@@ -62,6 +62,15 @@ class SequenceExperiment:
     snapshots: tuple[int, ...] = ()
 
     metric = "loss"
+    below = ()  # the runs whose checkpoints this one is trained on
+    tasks = tuple(TASKS)
+
+    def __post_init__(self):
+        if self.task not in self.tasks:
+            raise ValueError(f"task must be one of {self.tasks}, got {self.task!r}")
+        positive_int("seed", self.seed, minimum=0)
+        positive_int("batch", self.batch)
+        positive_int("length", self.length)
 
     @property
     def family(self) -> str:
@@ -83,8 +92,7 @@ class SequenceExperiment:
         """Return the untrained model; its initial weights depend on the seed alone."""
         if isinstance(self.model, int):
             return LearnedInverse(self.model)
-        word = np.random.SeedSequence([self.seed, 0, 1]).generate_state(1, dtype=np.uint64)[0]
-        return SequenceModel(self.model, torch.Generator().manual_seed(int(word >> np.uint64(1))))
+        return SequenceModel(self.model, weights_generator(self.seed))
 
     def loss_at(self, model: nn.Module, step: int) -> Tensor:
         """Return the training loss of one step.
@@ -156,7 +164,18 @@ class SequenceExperiment:
 
 
 def sequence_loss(predictions: Tensor, targets: Tensor) -> Tensor:
-    """Return 1/2 the squared error (..., T, n), summed over n, averaged over all else: a scalar."""
+    """Return 1/2 the squared error (..., T, n), summed over n, averaged over all else: a scalar.
+
+    Raises
+    ------
+    ValueError
+        If ``predictions`` have another shape than ``targets`` and are no single number either.
+    """
+    if predictions.ndim and predictions.shape != targets.shape:
+        raise ValueError(
+            f"predictions must have the shape {tuple(targets.shape)} of the targets, "
+            f"got {tuple(predictions.shape)}"
+        )
     return (predictions - targets).square().sum(-1).mean() / 2
 
 
@@ -164,7 +183,15 @@ def predict(model: nn.Module, states: Tensor, chunk: int = 64) -> Tensor:
     """Return the model's predictions (B, T, n), computed ``chunk`` sequences at a time.
 
     Small chunks stay in the processor's cache: about twice as fast as the whole batch.
+
+    Raises
+    ------
+    ValueError
+        If ``chunk`` is no integer of at least 1, or there is no sequence.
     """
+    positive_int("chunk", chunk)
+    if not isinstance(states, Tensor) or states.ndim < 1 or len(states) == 0:
+        raise ValueError(f"states must be a (B, T, n) tensor of sequences, got {states!r}")
     return torch.cat([model(part) for part in states.split(chunk)])
 
 

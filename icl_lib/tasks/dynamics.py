@@ -157,6 +157,7 @@ class FixedTeacher(LinearDynamics):
     @cached_property
     def teacher(self) -> Tensor:
         """The one transition matrix (n, n), float64."""
+        # no offset: the checkpoints were trained on this teacher
         generator = torch.Generator().manual_seed(self.teacher_seed)
         return haar_orthogonal(1, self.n, generator, torch.float64)[0]
 
@@ -257,6 +258,7 @@ class NonlinearDynamics(LinearDynamics):
     @cached_property
     def weights(self) -> tuple[Tensor, Tensor]:
         """The fixed weights A (4n, n) and B (n, 4n), float64."""
+        # no offset: the checkpoints were trained on these features
         generator = torch.Generator().manual_seed(self.feature_seed)
         a = torch.randn(4 * self.n, self.n, generator=generator, dtype=torch.float64)
         b = torch.randn(self.n, 4 * self.n, generator=generator, dtype=torch.float64)

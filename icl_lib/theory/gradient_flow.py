@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.integrate import solve_ivp
 
 from icl_lib import _checks
 from icl_lib.theory import _inputs
@@ -270,6 +269,8 @@ def _integrate(slope: Callable, d, theta, sigma, t_max, n_times, rtol, atol):
         return -np.append(g11, g)
 
     start = sigma * np.append(theta @ theta.T, 1.0)
+    from scipy.integrate import solve_ivp  # here: 0.4 s to import, and few chapters integrate
+
     solved = solve_ivp(
         velocity, (0.0, t_max), start, method="LSODA", t_eval=times, rtol=rtol, atol=atol
     )
