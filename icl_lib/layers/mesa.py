@@ -47,13 +47,14 @@ def mesa_attention(
     the keys and values themselves) and one d x d_v state a chunk.
 
     Convention: ``lam`` is lambda, so 1/lambda is added to the diagonal; the current position is
-    included; forgetting acts on the regulariser too.
+    included; forgetting acts on the regulariser too. The error grows with the system's condition,
+    lambda times the keys' squared size: about 1e-7 of the output for 1e9, 1e-4 for 1e12.
 
     Parameters
     ----------
     queries, keys : (..., T, d)
     values : (..., T, d_v)
-    lam : lambda > 0, a number or a tensor that broadcasts with the leading axes, such as (H,)
+    lam : lambda > 0, at most 1e12: a number or a tensor that broadcasts with the leading axes
     forgetting : gamma (..., T) in (0, 1]; none means 1
     chunk : positions a chunk, by default 32 or a little less; strong forgetting shortens it
 
@@ -181,7 +182,9 @@ def _carry(keys: Tensor, values: Tensor, state: Tensor, decays):
         torch.bmm(inverse, hits, out=both)
         torch.baddbmm(start, g_t, both, alpha=-1, out=end)
         if decay is not None:
-            end[..., :size].div_(decay)  # H is multiplied by c at the end of the chunk
+            inverse = end[..., :size].div_(decay)  # H is multiplied by c at the end of the chunk
+            # the division makes what rounding left asymmetric grow, in the end beyond R itself
+            inverse.copy_((inverse + inverse.mT) / 2)
     return states, solutions
 
 

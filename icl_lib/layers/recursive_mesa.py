@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from icl_lib._tensor_checks import check_shape, positive_scale, real_tensors
+from icl_lib._tensor_checks import MIN_SCALE, check_shape, positive_scale, real_tensors
 from icl_lib.layers.softmax import check_qkv
+
+MAX_LAMBDA = 1e12  # beyond it float64 has no digit left for R after the first keys
 
 
 def recursive_mesa(
@@ -124,10 +126,10 @@ def check_mesa(queries, keys, values, lam, forgetting):
         lam = lam.to(keys)
     else:
         lam = torch.tensor(positive_scale("lam", lam), dtype=keys.dtype, device=keys.device)
-    if not bool(((lam > 0) & lam.isfinite()).all()):
+    if not bool(((lam >= MIN_SCALE) & (lam <= MAX_LAMBDA)).all()):
         raise ValueError(
-            f"lam must be positive and finite, got entries from {float(lam.min()):.3g} "
-            f"to {float(lam.max()):.3g}"
+            f"lam must be positive, between {MIN_SCALE:g} and {MAX_LAMBDA:g}, got entries from "
+            f"{float(lam.min()):.3g} to {float(lam.max()):.3g}"
         )
     try:
         fits = torch.broadcast_shapes(lam.shape, keys.shape[:-2]) == keys.shape[:-2]

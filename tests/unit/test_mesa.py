@@ -238,7 +238,7 @@ BAD = [
     ({}, {"lam": -1.0}, "lam must be above 0"),
     ({}, {"lam": math.nan}, "lam must be a finite number"),
     ({}, {"lam": math.inf}, "lam must be a finite number"),
-    ({}, {"lam": torch.tensor([1.0, -0.1])}, "lam must be positive .* from -0.1 to 1"),
+    ({}, {"lam": torch.tensor([1.0, -0.1])}, "lam must be positive, .* from -0.1 to 1"),
     ({}, {"lam": torch.ones(3)}, r"lam must broadcast with shape \(2,\), got \(3,\)"),
     ({}, {"lam": torch.ones(2, 4)}, r"lam must broadcast with shape \(2,\), got \(2, 4\)"),
     ({}, {"forgetting": torch.ones(4)}, r"forgetting must have shape \(2, 4\), got \(4,\)"),
