@@ -8,6 +8,7 @@ a function that returns a `Check`, so that tests can feed it a broken machine.
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import shutil
 import subprocess
@@ -18,7 +19,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-NEEDED = ("torch", "numpy", "scipy", "matplotlib", "tqdm", "safetensors", "pyyaml")
+NEEDED = (
+    *("torch", "numpy", "scipy", "matplotlib", "tqdm"),
+    *("safetensors", "filelock", "pyyaml", "psutil"),
+)
 BROWSERS = (
     "chromium",
     "chromium-browser",
@@ -171,12 +175,15 @@ def check_browser(find: Callable[[], str | None] = find_browser) -> Check:
 
 
 def check_checkpoints(folder: Path = ROOT / "checkpoints") -> Check:
-    """Every ``checkpoints/*.safetensors`` opens, and its metadata says where it comes from."""
+    """Every ``checkpoints/*.safetensors`` opens and says where it is from; the record is whole."""
     paths = sorted(folder.glob("*.safetensors"))
     if not paths:
         advice = "run inside a clone of the book's repository"
         return Check("checkpoints", "WARN", f"none in {folder}", advice)
-    bad = [f"{path.name} ({reason})" for path in paths if (reason := _damage(path))]
+    found = {path: _damage(path) for path in paths} | {
+        path: _damaged_record(path) for path in folder.glob("record.json")
+    }
+    bad = [f"{path.name} ({reason})" for path, reason in found.items() if reason]
     if bad:
         advice = (
             "`git checkout -- checkpoints` brings them back; "
@@ -198,6 +205,15 @@ def _damage(path: Path) -> str:
             return "" if file.metadata() else "no metadata"
     except Exception as error:  # safetensors' own error, OSError, ImportError
         return f"{type(error).__name__}: {error}"
+
+
+def _damaged_record(path: Path) -> str:
+    """Why the record of all runs cannot be read, or an empty text."""
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+    return "" if isinstance(entries, dict) else "no JSON object"
 
 
 CHECKS = (

@@ -18,6 +18,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from icl_lib._checks import nonnegative, positive, positive_int
+from icl_lib._storage import StateError, layout, read_state, whose_state, write_state
+
+LARGEST_COUNT = 2**31 - 1  # no training has more steps
 
 
 class TrainingError(RuntimeError):
@@ -42,13 +45,17 @@ class TrainConfig:
     log_every: int = 100
 
     def __post_init__(self):
-        positive_int("steps", self.steps)
-        positive("lr", self.lr)
-        positive_int("warmup", self.warmup, minimum=0)
-        nonnegative("weight_decay", self.weight_decay)
-        positive_int("log_every", self.log_every)
+        checked = {
+            "steps": _count("steps", self.steps),
+            "lr": _number(positive, "lr", self.lr),
+            "warmup": _count("warmup", self.warmup, minimum=0),
+            "weight_decay": _number(nonnegative, "weight_decay", self.weight_decay),
+            "log_every": _count("log_every", self.log_every),
+        }
         if self.clip_norm is not None:
-            positive("clip_norm", self.clip_norm)
+            checked["clip_norm"] = _number(positive, "clip_norm", self.clip_norm)
+        for name, value in checked.items():  # plain ints and floats, as a state file keeps them
+            object.__setattr__(self, name, value)
         if self.schedule not in ("cosine", "constant"):
             raise ValueError(f"schedule must be 'cosine' or 'constant', got {self.schedule!r}")
         if self.optimizer not in ("adamw", "sgd"):
@@ -95,6 +102,7 @@ def train(
     *,
     zero_loss: float | None = None,
     state_path: str | Path | None = None,
+    identity: dict | None = None,
     save_every: int = 500,
     snapshot_steps: Iterable[int] = (),
     progress: bool = True,
@@ -108,24 +116,36 @@ def train(
     config : how to train
     zero_loss : loss of the zero predictor; three windows in a row above twice it stop the run
     state_path : where to keep the state for resumption; removed by nobody but the caller
-    save_every : steps between two saves of the state
+    identity : whose state that is: plain data on which ``loss_at`` depends, such as
+        ``{"task": "gaussian", "batch": 64, "seed": 0}``; the other arguments, the initial weights
+        and the version of torch are added here
+    save_every : steps between two saves of the state; the last step is saved too
     snapshot_steps : after how many steps a copy of the weights is kept; 0 is the start
     progress : whether to show a progress bar
 
     Raises
     ------
     TrainingError
-        If the loss is not finite or stays above twice ``zero_loss``.
+        If the loss or the weights are not finite, or the loss stays above twice ``zero_loss``.
     ValueError
-        If ``state_path`` belongs to another configuration, or ``save_every`` is below 1.
+        If an argument or the loss is of a wrong kind, or the file at ``state_path`` is damaged or
+        of another training; the model is then as it was.
+    OSError
+        If the state cannot be written; the state of the last save is still there.
     """
-    positive_int("save_every", save_every)
+    _check_kinds(model, loss_at, config, state_path, progress)
+    zero_loss = None if zero_loss is None else _number(positive, "zero_loss", zero_loss)
+    save_every = _count("save_every", save_every)
+    wanted = _checked_steps(snapshot_steps, config.steps)
+    path = None if state_path is None else Path(state_path)
     torch.set_num_threads(1)  # two spinning threads next to another process are far slower
     optimizer = _optimizer(model, config)
     run = _Run(TrainLog(), first_step=0, window_sum=0.0, high_windows=0)
-    if state_path is not None and Path(state_path).exists():
-        run = _restore(Path(state_path), model, optimizer, config)
-    wanted = frozenset(snapshot_steps)
+    if path is not None:
+        settings = {"training": asdict(config), "zero_loss": zero_loss}
+        whose = whose_state(identity, model, snapshot_steps=sorted(wanted), **settings)
+        if os.path.lexists(path):
+            run = _restore(path, whose, model, optimizer, config, wanted)
     if run.first_step == 0:
         _snapshot(run, model, 0, wanted)
     started = time.perf_counter() - run.log.seconds
@@ -144,9 +164,11 @@ def train(
         if (step + 1) % config.log_every == 0 or step + 1 == config.steps:
             _close_window(run, step, config, zero_loss)
             steps.set_postfix(loss=f"{run.log.final_loss:.4g}")
+        if step + 1 == config.steps:
+            _check_weights(model)
         run.log.seconds = time.perf_counter() - started
-        if state_path is not None and (step + 1) % save_every == 0:
-            _save(Path(state_path), model, optimizer, config, run, step + 1)
+        if path is not None and ((step + 1) % save_every == 0 or step + 1 == config.steps):
+            _save(path, whose, model, optimizer, run, step + 1)
     return run.log
 
 
@@ -168,6 +190,7 @@ def _one_step(model, optimizer, loss_at, step: int, config: TrainConfig) -> floa
         group["lr"] = learning_rate(step, config)
     optimizer.zero_grad()
     loss = loss_at(model, step)
+    _check_loss(loss, step)
     value = float(loss.detach())
     if not math.isfinite(value):
         raise TrainingError(
@@ -201,33 +224,78 @@ def _close_window(run: _Run, step: int, config: TrainConfig, zero_loss: float | 
         )
 
 
-def _save(path: Path, model, optimizer, config: TrainConfig, run: _Run, step: int) -> None:
-    state = {
-        "config": asdict(config),
-        "step": step,
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "trace": run.log.trace,
-        "seconds": run.log.seconds,
-        "snapshots": run.log.snapshots,
-        "window_sum": run.window_sum,
-        "high_windows": run.high_windows,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    torch.save(state, partial)
-    os.replace(partial, path)  # a kill leaves the old state or the new one, never half of it
+def _save(path: Path, whose: dict, model, optimizer, run: _Run, step: int) -> None:
+    tensors = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    guard = {"window_sum": run.window_sum, "high_windows": run.high_windows}
+    write_state(path, whose, {"step": step, "log": vars(run.log), **tensors, **guard})
 
 
-def _restore(path: Path, model, optimizer, config: TrainConfig) -> _Run:
-    state = torch.load(path, weights_only=True)
-    if state["config"] != asdict(config):
-        raise ValueError(
-            f"state_path {path} belongs to another configuration, {state['config']}; "
-            f"expected {asdict(config)}"
+def _restore(path: Path, whose: dict, model, optimizer, config: TrainConfig, wanted) -> _Run:
+    state = read_state(path, whose)
+    try:
+        step, log = state["step"], TrainLog(**state["log"])
+        run = _Run(log, step, float(state["window_sum"]), int(state["high_windows"]))
+        last = min(step, config.steps)
+        logged = [k for k in range(1, last + 1) if k % config.log_every == 0 or k == config.steps]
+        fits = (
+            0 < step == last
+            and [k for k, _ in log.trace] == logged
+            and [k for k, _ in log.snapshots] == sorted(k for k in wanted if k <= step)
+            and layout(state["model"]) == layout(model.state_dict())
         )
+        if not fits:
+            raise ValueError(f"what it holds is not what step {step} leaves behind")
+        optimizer.load_state_dict(state["optimizer"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StateError(f"state file {path} contradicts itself: {error!r}") from error
     model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    snapshots = [tuple(entry) for entry in state["snapshots"]]
-    log = TrainLog([tuple(entry) for entry in state["trace"]], state["seconds"], snapshots)
-    return _Run(log, state["step"], state["window_sum"], state["high_windows"])
+    return run
+
+
+def _count(name: str, value, minimum: int = 1) -> int:
+    if positive_int(name, value, minimum) > LARGEST_COUNT:
+        raise ValueError(f"{name} must be an integer of at most {LARGEST_COUNT}, got a larger one")
+    return int(value)
+
+
+def _number(check: Callable, name: str, value) -> float:
+    try:
+        return check(name, value)
+    except (TypeError, OverflowError) as error:  # an int beyond the range of a float
+        raise ValueError(f"{name} must be a finite number, got {type(value).__name__}") from error
+
+
+def _check_kinds(model, loss_at, config, state_path, progress) -> None:
+    if not isinstance(model, nn.Module) or not any(p.requires_grad for p in model.parameters()):
+        raise ValueError(f"model must be a torch module with weights to train, got {model!r}")
+    if not callable(loss_at):
+        raise ValueError(f"loss_at must be a function of (model, step), got {loss_at!r}")
+    if not isinstance(config, TrainConfig):
+        raise ValueError(f"config must be a TrainConfig, got {config!r}")
+    if not isinstance(state_path, str | Path | None):
+        raise ValueError(f"state_path must be a path or None, got {state_path!r}")
+    if not isinstance(progress, bool):
+        raise ValueError(f"progress must be True or False, got {progress!r}")
+
+
+def _checked_steps(steps, last: int) -> frozenset[int]:
+    if not isinstance(steps, Iterable):
+        raise ValueError(f"snapshot_steps must be a sequence of integers, got {steps!r}")
+    wanted = frozenset(_count("snapshot_steps", step, minimum=0) for step in steps)
+    if max(wanted, default=0) > last:
+        raise ValueError(f"snapshot_steps must be at most steps = {last}, got {max(wanted)}")
+    return wanted
+
+
+def _check_loss(loss, step: int) -> None:
+    if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
+        shown = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else repr(loss)
+        raise ValueError(
+            f"loss_at must return a scalar tensor with a gradient, got {shown} at step {step}"
+        )
+
+
+def _check_weights(model: nn.Module) -> None:
+    bad = [k for k, value in model.state_dict().items() if not torch.isfinite(value).all()]
+    if bad:
+        raise TrainingError(f"the weights {bad} are not finite: try a lower learning rate")

@@ -54,7 +54,6 @@ _FEW_SHOT = [
 _THEORY_FEW_SHOT = [
     ("covariance + w_star @ covariance @ w_star.T", "covariance + w_star.T @ covariance @ w_star"),
     ("covariance @ w_star.T).T", "covariance @ w_star.T)"),
-    ("np.trace(error @ covariance @ error.T)) / 2", "np.trace(error @ covariance @ error.T))"),
     ("np.cumsum(terms, axis=-3) - terms", "np.cumsum(terms, axis=-3)"),
 ]
 _PROBING = [

@@ -60,6 +60,7 @@ def setup(app):
     app.connect("doctree-resolved", book_claims.fill_claims)
     app.connect("doctree-resolved", book_claims.add_cell_anchors)
     app.connect("doctree-resolved", fill_generated)
+    app.connect("html-page-context", book_api.name_toggles, priority=900)
     app.connect("html-page-context", book_assets.drop_thebe, priority=900)
     app.connect("build-finished", book_assets.lighten)
     app.connect("html-page-context", book_site.say_first_page)

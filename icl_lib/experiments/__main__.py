@@ -1,52 +1,75 @@
-"""Command line: ``python -m icl_lib.experiments list | show NAME | train NAME | verify NAME``."""
+"""Command line: ``python -m icl_lib.experiments list``, or show, train, verify, forget ``NAME``.
+
+The exit status is 0, or 1 if anything failed, 2 if the command makes no sense, 130 after Ctrl-C.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 
 from icl_lib.experiments import checkpoint
 from icl_lib.experiments.registry import EXPERIMENTS, get
-from icl_lib.experiments.runs import record, seed_band, train_experiment, verify
+from icl_lib.experiments.runs import forget, record, seed_band, train_experiment, verify
+from icl_lib.experiments.storage import state_path
 from icl_lib.tasks.randomness import OFFSET_VARIABLE, seed_offset
 from icl_lib.training import TrainingError
+
+MOST_SEEDS = 1000
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m icl_lib.experiments", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m icl_lib.experiments", description="Train and check the runs of the book."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="all runs, with what is on disk")
     for command, text in (
         ("show", "configuration and provenance of a run"),
         ("train", "train runs, continuing where they stopped"),
         ("verify", "evaluate checkpoints again ('all' for every one)"),
+        ("forget", "remove the states of unfinished runs"),
     ):
         command = commands.add_parser(command, help=text)
         command.add_argument(
             "names", nargs="+", metavar="NAME", help="a run, or with --seeds a family"
         )
-        command.add_argument("--seeds", type=_seeds, help="such as 0-4 or 0,3")
+        command.add_argument("--seeds", help="such as 0-4 or 0,3")
     options = parser.parse_args(arguments)
     if options.command == "list":
-        return _list()
-    act = {"show": _show, "train": _train, "verify": _verify}[options.command]
-    names = _all_names() if options.names == ["all"] else options.names
-    if options.seeds is not None:
-        names = [f"{family}-s{seed}" for family in names for seed in options.seeds]
-    return max((_guarded(act, name) for name in names), default=0)
+        return _guarded(lambda _: _list(), "list")
+    try:
+        seeds = None if options.seeds is None else _seeds(options.seeds)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    act = {"show": _show, "train": _train, "verify": _verify, "forget": _forget}[options.command]
+    return _guarded(lambda _: _each(act, options.names, seeds), options.command)
 
 
 def _seeds(text: str) -> list[int]:
     """Return the seeds that "0-4" or "0,3" name."""
     seeds: list[int] = []
     for part in text.split(","):
-        low, _, high = part.partition("-")
-        seeds += range(int(low), int(high or low) + 1)
-    if not seeds:
-        raise ValueError(f"seeds must be such as 0-4 or 0,3, got {text!r}")
+        found = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", part)
+        low, high = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+        if low > high or high - low >= MOST_SEEDS:
+            raise ValueError(
+                f"--seeds must be such as 0-4 or 0,3 (at most {MOST_SEEDS}), got {text!r}"
+            )
+        seeds += range(low, high + 1)
     return seeds
+
+
+def _each(act, names: list[str], seeds: list[int] | None) -> int:
+    """Let ``act`` deal with every run, also after one has failed."""
+    names = _all_names() if names == ["all"] else names
+    if seeds is not None:
+        names = [f"{family}-s{seed}" for family in names for seed in seeds]
+    return max((_guarded(act, name) for name in names), default=0)
 
 
 def _all_names() -> list[str]:
@@ -57,10 +80,10 @@ def _all_names() -> list[str]:
 
 def _guarded(act, name: str) -> int:
     try:
-        if act is not _show and seed_offset():  # with other draws it would be another run
+        if act in (_train, _verify) and seed_offset():  # with other draws it would be another run
             raise ValueError(f"{OFFSET_VARIABLE} must be 0 or unset, got {seed_offset()}")
         return act(name)
-    except (ValueError, TrainingError) as error:
+    except (ValueError, TrainingError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 1
 
@@ -71,7 +94,8 @@ def _list() -> int:
         entry = runs.get(name, {"status": "not trained"})
         value = entry.get(get(name).metric)
         figures = f"{_metric(name)} {value:.4f}" if value is not None else ""
-        print(f"{name:24s} {entry['status']:12s} {figures}")
+        kept = "(unfinished state kept)" if state_path(name).exists() else ""
+        print(f"{name:24s} {entry['status']:12s} {figures} {kept}".rstrip())
     return 0
 
 
@@ -79,6 +103,8 @@ def _show(name: str) -> int:
     shown = {"configuration": get(name).configuration()}
     if checkpoint.path_of(name).exists():
         shown = checkpoint.read(checkpoint.path_of(name))[1]
+    if name in (runs := record()):
+        shown["record"] = runs[name]
     shown["paper"] = get(name).paper
     print(json.dumps(shown, indent=1))
     return 0
@@ -127,5 +153,15 @@ def _verify(name: str) -> int:
     return 0 if result.ok else 1
 
 
+def _forget(name: str) -> int:
+    removed = forget(name)
+    print(f"{name}: removed {', '.join(map(str, removed))}" if removed else f"{name}: no state")
+    return 0
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("interrupted; a training goes on from its last saved step", file=sys.stderr)
+        sys.exit(130)

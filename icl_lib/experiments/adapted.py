@@ -11,6 +11,7 @@ from functools import cached_property
 import torch
 from torch import nn
 
+from icl_lib._checks import positive_int
 from icl_lib.experiments.raw import RAW_EXPERIMENTS
 from icl_lib.experiments.sequences import EVALUATION_SEED, predict, sequence_loss
 from icl_lib.models.distillation import LinearTwins
@@ -43,6 +44,10 @@ class AdaptedExperiment:
     metric = "loss"
     snapshots = ()
 
+    def __post_init__(self):
+        positive_int("seed", self.seed, minimum=0)
+        positive_int("batch", self.batch)
+
     @property
     def family(self) -> str:
         """The name without its seed."""
@@ -52,6 +57,11 @@ class AdaptedExperiment:
     def paper(self) -> str:
         """The published settings of this kind of run, in words."""
         return next(text for key, text in ADAPTED_SETTINGS.items() if self.family.startswith(key))
+
+    @property
+    def below(self) -> tuple[str, ...]:
+        """The runs whose checkpoints this one is trained on."""
+        return (self.base,)
 
     @cached_property
     def frozen(self) -> nn.Module:
@@ -79,6 +89,15 @@ class PromptExperiment(AdaptedExperiment):
     eos_run: str | None = None
 
     task = FewShotRegression()
+
+    def __post_init__(self):
+        super().__post_init__()
+        positive_int("prefix", self.prefix, minimum=0)
+
+    @property
+    def below(self) -> tuple[str, ...]:
+        """The base, and the run whose EOS stays fixed."""
+        return (self.base,) if self.eos_run is None else (self.base, self.eos_run)
 
     def build_model(self) -> Prompt:
         """Return the untrained prompt; the learned EOS of ``eos_run`` is part of it, and fixed."""

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from icl_lib._storage import differences, hash_tensors, layout, plain, write_whole
 from icl_lib.experiments.registry import Experiment, get
 
 METADATA_KEY = "icl_lib"
@@ -22,7 +24,7 @@ CHANGING = ("wall_seconds", "content_sha256")  # what two runs of one command ma
 def folder() -> Path:
     """Return the folder of the checkpoints: ``ICL_CHECKPOINTS`` or the repository's own."""
     default = Path(__file__).resolve().parents[2] / "checkpoints"
-    return Path(os.environ.get("ICL_CHECKPOINTS", default))
+    return Path(os.environ.get("ICL_CHECKPOINTS") or default)
 
 
 def path_of(name: str) -> Path:
@@ -43,28 +45,34 @@ def versions() -> dict[str, str]:
 def content_sha256(tensors: dict[str, torch.Tensor], metadata: dict) -> str:
     """Return a hash of all weights and of all metadata but the wall time."""
     digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(name.encode())
-        # as bytes, since NumPy lacks some of torch's number types
-        flat = tensors[name].detach().contiguous().reshape(-1)
-        digest.update(flat.view(torch.uint8).numpy().tobytes())
+    hash_tensors(digest, tensors)
     fixed = {key: value for key, value in metadata.items() if key not in CHANGING}
     digest.update(json.dumps(fixed, sort_keys=True).encode())
     return digest.hexdigest()
 
 
 def write(path: Path, model: torch.nn.Module, metadata: dict) -> None:
-    """Write the model's weights and ``metadata`` to ``path``, completely or not at all."""
+    """Write the model's weights and ``metadata`` to ``path``, completely or not at all.
+
+    Raises
+    ------
+    ValueError
+        If the weights are not finite, or ``metadata`` is no dict of plain data.
+    OSError
+        If the file cannot be written; an older one is then still there.
+    """
+    path = _checked_path(path)
+    if not isinstance(model, torch.nn.Module):
+        raise ValueError(f"model must be a torch module, got {model!r}")
     tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+    if bad := [name for name, value in tensors.items() if not torch.isfinite(value).all()]:
+        raise ValueError(f"model must have finite weights, got NaN or infinite ones in {bad}")
+    metadata = plain("metadata", metadata)
     metadata = dict(metadata, content_sha256=content_sha256(tensors, metadata))
-    blob = save(tensors, {METADATA_KEY: json.dumps(metadata, sort_keys=True)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(blob)
-    os.replace(partial, path)
+    write_whole(path, save(tensors, {METADATA_KEY: json.dumps(metadata, sort_keys=True)}))
 
 
-def read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
+def read(path: str | Path) -> tuple[dict[str, torch.Tensor], dict]:
     """Return the tensors and the metadata of a checkpoint file.
 
     Raises
@@ -72,11 +80,14 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
     ValueError
         If the file is missing, damaged, not ours, or changed after it was written.
     """
+    path = _checked_path(path)
     if not path.is_file():
         raise ValueError(
             f"checkpoint {path} does not exist: train it with python -m "
             f"icl_lib.experiments train {path.stem}"
         )
+    # safetensors opens files behind Python's back; the book's build must see what a chapter reads
+    sys.audit("icl_lib.read", str(path))
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -94,7 +105,7 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
     return tensors, metadata
 
 
-def load(name: str, path: Path | None = None) -> tuple[torch.nn.Module, dict]:
+def load(name: str, path: str | Path | None = None) -> tuple[torch.nn.Module, dict]:
     """Return the trained model of the experiment ``name`` and its metadata.
 
     Raises
@@ -103,13 +114,12 @@ def load(name: str, path: Path | None = None) -> tuple[torch.nn.Module, dict]:
         If the experiment is unknown or the file is missing, damaged, foreign or of another run.
     """
     experiment = get(name)
-    path = path_of(name) if path is None else Path(path)
+    path = path_of(name) if path is None else _checked_path(path)
     tensors, metadata = read(path)
     _check_belongs(path, metadata, experiment)
     model = experiment.build_model()
-    expected, got = _layout(model.state_dict()), _layout(tensors)
-    if got != expected:
-        raise ValueError(f"checkpoint {path} holds tensors {got}, expected {expected}")
+    if unlike := differences(layout(tensors), layout(model.state_dict())):
+        raise ValueError(f"checkpoint {path} holds other tensors: {'; '.join(unlike)}")
     model.load_state_dict(tensors)
     return model.eval(), metadata
 
@@ -124,8 +134,10 @@ def _parsed(path: Path, text: str) -> dict:
     return metadata
 
 
-def _layout(tensors: dict[str, torch.Tensor]) -> dict[str, tuple]:
-    return {name: (tuple(value.shape), str(value.dtype)) for name, value in tensors.items()}
+def _checked_path(path) -> Path:
+    if not isinstance(path, str | Path):
+        raise ValueError(f"path must be a path, got {path!r}")
+    return Path(path)
 
 
 def _check_belongs(path: Path, metadata: dict, experiment: Experiment) -> None:

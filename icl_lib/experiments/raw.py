@@ -38,6 +38,8 @@ RAW_SETTINGS = {
 class RawExperiment(SequenceExperiment):
     """One run of a :class:`RawTransformer`; ``task`` is "linear", "partial" or "nonlinear"."""
 
+    tasks = ("linear", "partial", "nonlinear")
+
     @property
     def paper(self) -> str:
         """The published settings of this kind of run, in words."""
@@ -105,15 +107,27 @@ def first_layer_probe(
     """Return the held-out errors (8,) of reading s_T, s_{T-1}, ... off the first block's output.
 
     states : (2 PROBE_FIT, T, n), the first half for the fit; ``probe_ridge`` as in RawExperiment.
+
+    Raises
+    ------
+    ValueError
+        If there are too few sequences, or they are shorter than 8 positions.
     """
+    positions = _window(states)
+    if len(states) <= PROBE_FIT:
+        raise ValueError(f"states must hold more than {PROBE_FIT} sequences, got {len(states)}")
     with torch.no_grad():
         last = model.blocks[0](states @ model.embed.T)[:, -1].double().numpy()
     ridge = probe_ridge * float((last[:PROBE_FIT] ** 2).sum())
     seen = states.double().numpy()
-    return token_probe_errors(last, seen, _window(states), n_fit=PROBE_FIT, ridge=ridge).held_out
+    return token_probe_errors(last, seen, positions, n_fit=PROBE_FIT, ridge=ridge).held_out
 
 
 def _window(states: torch.Tensor) -> list[int]:
+    if states.ndim != 3 or states.shape[1] < WINDOW:
+        raise ValueError(
+            f"states must be (B, T, n) with T of at least {WINDOW}, got {tuple(states.shape)}"
+        )
     return [states.shape[1] - 1 - j for j in range(WINDOW)]
 
 

@@ -9,12 +9,14 @@ width 64 instead of 256, 5 000 steps instead of 500 000.
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import torch
 
+from icl_lib._checks import positive_int
 from icl_lib.experiments.adapted import ADAPTED_EXPERIMENTS, AdaptedExperiment
 from icl_lib.experiments.raw import RAW_EXPERIMENTS
 from icl_lib.experiments.sequences import SEQUENCE_EXPERIMENTS, SequenceExperiment
@@ -26,6 +28,7 @@ from icl_lib.training import TrainConfig
 
 EVALUATION_SEED = 1_000_003  # no training seed: evaluation prompts are never trained on
 EVALUATION_PROMPTS = 2048
+SEED = "0|[1-9][0-9]{0,5}"  # one spelling for one seed, and EVALUATION_SEED is out of reach
 BATCH = 64
 GPT_TRAINING = TrainConfig(steps=5000, lr=1e-3, warmup=400, clip_norm=3.0, log_every=200)
 
@@ -47,8 +50,19 @@ class Experiment:
     batch: int = BATCH
 
     metric = "normalised_error"
+    below = ()  # the runs whose checkpoints this one is trained on
     paper = "d = 20, N = 40, 70 or 100, 12 layers, width 256, 8 heads, 500 000 steps"
     snapshots = ()
+
+    def __post_init__(self):
+        if self.inputs not in ("fixed", "random"):
+            raise ValueError(f"inputs must be 'fixed' or 'random', got {self.inputs!r}")
+        if positive_int("n_train", self.n_train) >= self.model.max_points:
+            raise ValueError(
+                f"n_train must be below max_points = {self.model.max_points}, got {self.n_train}"
+            )
+        positive_int("seed", self.seed, minimum=0)
+        positive_int("batch", self.batch)
 
     @property
     def family(self) -> str:
@@ -150,10 +164,12 @@ def get(name: str) -> Experiment | SequenceExperiment | AdaptedExperiment:
     ValueError
         If there is no such family; the message lists them.
     """
+    if not isinstance(name, str):
+        raise ValueError(f"name must be a name such as 'lsa1-k20-s0', got {name!r}")
     if name in EXPERIMENTS:
         return EXPERIMENTS[name]
     family, _, seed = name.rpartition("-s")
-    if family not in families() or not seed.isdecimal():
+    if family not in families() or not re.fullmatch(SEED, seed):
         raise ValueError(f"name must be one of {families()} and a seed, '-s0', got {name!r}")
     first = next(run for run in EXPERIMENTS.values() if run.family == family)
     return first.with_seed(int(seed))

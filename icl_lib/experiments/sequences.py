@@ -12,6 +12,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from icl_lib._checks import positive_int
 from icl_lib.models.compressed import (
     CompressedModel,
     ProductModel,
@@ -61,6 +62,15 @@ class SequenceExperiment:
     snapshots: tuple[int, ...] = ()
 
     metric = "loss"
+    below = ()  # the runs whose checkpoints this one is trained on
+    tasks = tuple(TASKS)
+
+    def __post_init__(self):
+        if self.task not in self.tasks:
+            raise ValueError(f"task must be one of {self.tasks}, got {self.task!r}")
+        positive_int("seed", self.seed, minimum=0)
+        positive_int("batch", self.batch)
+        positive_int("length", self.length)
 
     @property
     def family(self) -> str:
@@ -154,7 +164,18 @@ class SequenceExperiment:
 
 
 def sequence_loss(predictions: Tensor, targets: Tensor) -> Tensor:
-    """Return 1/2 the squared error (..., T, n), summed over n, averaged over all else: a scalar."""
+    """Return 1/2 the squared error (..., T, n), summed over n, averaged over all else: a scalar.
+
+    Raises
+    ------
+    ValueError
+        If ``predictions`` have another shape than ``targets`` and are no single number either.
+    """
+    if predictions.ndim and predictions.shape != targets.shape:
+        raise ValueError(
+            f"predictions must have the shape {tuple(targets.shape)} of the targets, "
+            f"got {tuple(predictions.shape)}"
+        )
     return (predictions - targets).square().sum(-1).mean() / 2
 
 
@@ -162,7 +183,15 @@ def predict(model: nn.Module, states: Tensor, chunk: int = 64) -> Tensor:
     """Return the model's predictions (B, T, n), computed ``chunk`` sequences at a time.
 
     Small chunks stay in the processor's cache: about twice as fast as the whole batch.
+
+    Raises
+    ------
+    ValueError
+        If ``chunk`` is no integer of at least 1, or there is no sequence.
     """
+    positive_int("chunk", chunk)
+    if not isinstance(states, Tensor) or states.ndim < 1 or len(states) == 0:
+        raise ValueError(f"states must be a (B, T, n) tensor of sequences, got {states!r}")
     return torch.cat([model(part) for part in states.split(chunk)])
 
 

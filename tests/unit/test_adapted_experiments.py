@@ -108,6 +108,15 @@ class TestRegistry:
         assert torch.equal(replace(EOS, batch=9).build_model().eos, first)
         assert not torch.equal(EOS.with_seed(1).build_model().eos, first)
 
+    @pytest.mark.parametrize("name", ["batch", "seed", "prefix"])
+    def test_entries_that_mean_nothing(self, name):
+        with pytest.raises(ValueError, match=f"{name} must be an integer of at least"):
+            replace(PREFIX, **{name: -1})
+
+    def test_what_a_run_is_trained_on(self):
+        assert EOS.below == TWINS.below == (SOFTMAX.name,)
+        assert PREFIX.below == (SOFTMAX.name, EOS.name) and SOFTMAX.below == ()
+
     def test_loss_of_predicting_zero(self):
         """1/2 E |y|^2 = 1/2 n / 3, up to label noise of variance 1e-4."""
         ys = EOS.task.sample(2000, 1, generators(7)).ys

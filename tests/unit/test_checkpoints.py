@@ -118,7 +118,7 @@ class TestRefusal:
         tensors = load_file(path)
         tensors["read_out.weight"] = tensors["read_out.weight"].reshape(-1, 1).contiguous()
         rewrite(path, tensors)
-        self.refused("holds tensors .*expected")
+        self.refused(r"holds other tensors: read_out.weight is '\(8, 1\) float32', expected")
 
     @pytest.mark.parametrize("change", ["missing", "additional", "type"])
     def test_wrong_tensors(self, path, change):
@@ -130,7 +130,7 @@ class TestRefusal:
         else:
             tensors["norm.weight"] = tensors["norm.weight"].view(torch.int32)
         rewrite(path, tensors)
-        self.refused("holds tensors .*expected")
+        self.refused("holds other tensors: (norm.weight|more) is .*, expected")
 
     def test_a_rewritten_file_that_is_right(self, path):
         rewrite(path, wall_seconds=1e6)
@@ -146,6 +146,47 @@ class TestRefusal:
         with pytest.raises(OSError, match="no space"):
             checkpoint.write(path, TINY.build_model(), {})
         assert path.read_bytes() == blob
+
+
+class TestArguments:
+    @pytest.mark.parametrize("value", [None, 3, b"file", ["file"], True])
+    def test_paths(self, value):
+        for call in (
+            lambda: checkpoint.read(value),
+            lambda: checkpoint.write(value, TINY.build_model(), {}),
+            *([lambda: checkpoint.load(NAME, value)] if value is not None else []),
+        ):
+            with pytest.raises(ValueError, match="path must be a path, got"):
+                call()
+
+    def test_paths_as_text(self, path):
+        assert checkpoint.read(str(path))[1] == checkpoint.load(NAME, str(path))[1]
+
+    @pytest.mark.parametrize("value", [None, {}, TINY, TINY.build_model().state_dict()], ids=type)
+    def test_model(self, value, path):
+        with pytest.raises(ValueError, match="model must be a torch module"):
+            checkpoint.write(path, value, {})
+
+    @pytest.mark.parametrize("bad", [np.nan, np.inf])
+    def test_weights_that_are_not_finite(self, bad, path):
+        model, blob = TINY.build_model(), path.read_bytes()
+        torch.nn.init.constant_(model.read_out.weight, bad)
+        with pytest.raises(ValueError, match=r"finite weights.*\['read_out.weight'\]"):
+            checkpoint.write(path, model, {})
+        assert path.read_bytes() == blob
+
+    @pytest.mark.parametrize(
+        "value", [None, [], "x", {"a": np.ones(2)}, {"a": np.nan}, {"a": torch.ones(())}], ids=str
+    )
+    def test_metadata(self, value, path):
+        with pytest.raises(ValueError, match="metadata must be"):
+            checkpoint.write(path, TINY.build_model(), value)
+
+    @pytest.mark.parametrize("value", [None, {}, {"loss": 1.0}, {"normalised_error": "x"}, 3])
+    def test_a_checkpoint_without_its_metric(self, value, path):
+        rewrite(path, metrics=value)
+        with pytest.raises(ValueError, match=f"{NAME}.* must record a normalised_error, got"):
+            runs.verify(NAME)
 
 
 class TestHash:
@@ -188,3 +229,13 @@ def test_the_shipped_checkpoints_load_and_match_the_record(monkeypatch):
         assert record[file.stem][metric] == metadata["metrics"][metric]
         assert metadata["wall_seconds"] < 45 * 60
         assert file.stat().st_size < 3e6
+
+
+def test_the_build_can_see_what_is_read(path):
+    """A chapter's stored execution counts as long as the checkpoints that it read are unchanged."""
+    import sys
+
+    seen = []
+    sys.addaudithook(lambda event, given: seen.append(given) if event == "icl_lib.read" else None)
+    checkpoint.read(path)
+    assert seen == [(str(path),)]

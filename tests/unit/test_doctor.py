@@ -181,6 +181,17 @@ def test_damaged_checkpoint_is_refused_by_name(tmp_path, damage):
     assert "git checkout" in found.advice
 
 
+@pytest.mark.parametrize("content", ["{", "", "[]", "\udcff"])
+def test_damaged_record_is_refused_by_name(tmp_path, content):
+    _checkpoint(tmp_path, "good.safetensors", {"config": "{}"})
+    record = tmp_path / "record.json"
+    record.write_text("{}", encoding="utf-8")
+    assert doctor.check_checkpoints(tmp_path).status == "OK"
+    record.write_bytes(content.encode("utf-8", "surrogateescape"))
+    found = doctor.check_checkpoints(tmp_path)
+    assert found.status == "FAIL" and found.detail.startswith("record.json (")
+
+
 def test_line():
     assert doctor.Check("disk", "OK", "fine").line() == "[OK]   disk: fine"
     assert doctor.Check("disk", "FAIL", "full", "free some").line() == (

@@ -17,12 +17,17 @@ from tiny_experiments import (  # noqa: F401 - fixtures
     metadata_of,
     temporary_workplace,
 )
+from training_examples import content_of
 
 from icl_lib import training
-from icl_lib.experiments import checkpoint, registry, runs
+from icl_lib.experiments import checkpoint, registry, runs, storage
 from icl_lib.experiments.registry import EVALUATION_SEED, EXPERIMENTS, Experiment
 from icl_lib.training import TrainingError
 
+UNKNOWN = (
+    *("gpt", "gpt-d5-fixed-n10", "gpt-d5-fixed-n10-s", "nobody-s0", "", "gpt-d5-fixed-n10-s00"),
+    *(f"gpt-d5-fixed-n10-s{seed}" for seed in ("01", "\u0663", "x", "-1", EVALUATION_SEED, 10**20)),
+)
 pytestmark = pytest.mark.usefixtures("workplace")
 
 
@@ -115,10 +120,16 @@ class TestRegistry:
         assert got["normalised_error"] == pytest.approx(error.mean(), rel=1e-5)
         assert got["standard_error"] == pytest.approx(error.std(ddof=1) / 8, rel=1e-5)
 
-    @pytest.mark.parametrize("name", ["gpt", "gpt-d5-fixed-n10", "gpt-d5-fixed-n10-s", "nobody-s0"])
+    @pytest.mark.parametrize("name", UNKNOWN)
     def test_unknown_names(self, name):
         with pytest.raises(ValueError, match=rf"name must be one of \['gpt-d5.*got '{name}'"):
             registry.get(name)
+
+    @pytest.mark.parametrize("name", [None, 3, b"lsa1-k20-s0", ["lsa1-k20-s0"], TINY])
+    def test_names_of_another_kind(self, name):
+        for function in (registry.get, checkpoint.path_of, checkpoint.load, runs.verify):
+            with pytest.raises(ValueError, match="name must be a name such as"):
+                function(name)
 
     @pytest.mark.parametrize("family", ["gpt-d5-fixed-n10", "lsa1-k20", "contracting-chebyshev6"])
     def test_any_seed_of_a_family_exists(self, family):
@@ -128,6 +139,21 @@ class TestRegistry:
         assert f"{family}-s41" not in EXPERIMENTS and family in registry.families()
         with pytest.raises(ValueError, match="name must be one of"):
             registry.get(f"{family}-s-1")
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"inputs": "Fixed"}, "inputs must be 'fixed' or 'random', got 'Fixed'"),
+            ({"inputs": None}, "inputs must be 'fixed' or 'random', got None"),
+            ({"n_train": 0}, "n_train must be an integer of at least 1"),
+            ({"n_train": 4}, "n_train must be below max_points = 4, got 4"),
+            ({"batch": 2.0}, "batch must be an integer"),
+            ({"seed": -1}, "seed must be an integer of at least 0"),
+        ],
+    )
+    def test_entries_that_mean_nothing(self, change, message):
+        with pytest.raises(ValueError, match=message):
+            replace(TINY, **change)
 
 
 class TestTraining:
@@ -158,7 +184,7 @@ class TestTraining:
             with pytest.raises(KeyboardInterrupt):
                 runs.train_experiment(NAME, progress=False, save_every=5)
         state = workplace / "state" / f"{NAME}.pt"
-        assert torch.load(state, weights_only=True)["step"] == 5 and not path.exists()
+        assert content_of(state)["step"] == 5 and not path.exists()
         runs.train_experiment(NAME, progress=False, save_every=5)
         assert metadata_of(path)["content_sha256"] == expected
         assert not state.exists()
@@ -191,7 +217,8 @@ class TestTraining:
         runs.train_experiment("tiny-fixed-n3-s1", progress=False)
         assert list(runs.record()) == [NAME, "tiny-fixed-n3-s1"]
         names = sorted(file.name for file in path.parent.iterdir())
-        assert names == ["record.json", f"{NAME}.safetensors", "tiny-fixed-n3-s1.safetensors"]
+        files = ["record.json", f"{NAME}.safetensors", "tiny-fixed-n3-s1.safetensors"]
+        assert [name for name in names if not name.endswith(".lock")] == files
 
     def test_a_failed_run_stays_on_record(self, path, monkeypatch):
         wild = replace(TINY, name="wild-s0", training=replace(TINY.training, lr=1e30))
@@ -201,6 +228,7 @@ class TestTraining:
         entry = runs.record()["wild-s0"]
         assert entry["status"] == "failed" and "loss" in entry["reason"]
         assert not checkpoint.path_of("wild-s0").exists()
+        assert not storage.state_path("wild-s0").exists()  # nothing to go on from
         assert runs.record()[NAME]["status"] == "completed"
 
     def test_unknown_name(self):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,13 +17,14 @@ from tiny_experiments import (  # noqa: F401 - fixtures
     finished_checkpoint,
     metadata_of,
     rewrite,
+    stop_at,
     temporary_workplace,
 )
 
 from icl_lib.experiments import __main__ as commands
-from icl_lib.experiments import checkpoint, runs
+from icl_lib.experiments import checkpoint, runs, storage
 from icl_lib.experiments.__main__ import main
-from icl_lib.experiments.registry import EXPERIMENTS
+from icl_lib.experiments.registry import EXPERIMENTS, Experiment
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -80,19 +83,20 @@ class TestSeedBand:
 
 
 class TestFolders:
-    def test_defaults(self, monkeypatch, tmp_path):
+    @pytest.mark.parametrize("empty", [True, False])
+    def test_defaults(self, monkeypatch, empty):
+        """Both inside the checkout, so that no other checkout meets them."""
         for name in ("ICL_CHECKPOINTS", "ICL_STATE"):
-            monkeypatch.delenv(name)
-        assert checkpoint.folder() == Path(__file__).resolve().parents[2] / "checkpoints"
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        assert runs.state_folder() == tmp_path / "icl_lib"
-        monkeypatch.delenv("XDG_CACHE_HOME")
-        assert runs.state_folder() == Path.home() / ".cache" / "icl_lib"
-        assert checkpoint.folder() not in runs.state_folder().parents
+            monkeypatch.setenv(name, "")
+            if not empty:
+                monkeypatch.delenv(name)
+        root = Path(__file__).resolve().parents[2]
+        assert checkpoint.folder() == root / "checkpoints"
+        assert storage.state_folder() == root / "_build" / "training"
 
     def test_settings(self, workplace):
         assert checkpoint.path_of(NAME) == workplace / "checkpoints" / f"{NAME}.safetensors"
-        assert runs.state_folder() == workplace / "state"
+        assert storage.state_path(NAME) == workplace / "state" / f"{NAME}.pt"
 
     def test_no_record_yet(self):
         assert runs.record() == {}
@@ -114,7 +118,8 @@ class TestCommandLine:
         assert shown["configuration"]["n_train"] == 3
         runs.train_experiment(NAME, progress=False)
         assert main(["show", NAME]) == 0
-        assert json.loads(capsys.readouterr().out)["metrics"]["normalised_error"] > 0
+        shown = json.loads(capsys.readouterr().out)
+        assert shown["metrics"]["normalised_error"] == shown["record"]["normalised_error"] > 0
 
     def test_train_twice(self, capsys):
         assert main(["train", NAME]) == 0
@@ -154,10 +159,43 @@ class TestCommandLine:
         assert "nobody: name must be one of" in captured.err
         assert "tiny-fixed-n3-s1: checkpoint" in captured.err
 
-    @pytest.mark.parametrize("command", ["show", "train", "verify"])
+    @pytest.mark.parametrize("command", ["show", "train", "verify", "forget"])
     def test_unknown_names(self, command, capsys):
         assert main([command, "nobody"]) == 1
-        assert "name must be one of" in capsys.readouterr().err
+        captured = capsys.readouterr()
+        assert captured.err.startswith("nobody: name must be one of")
+        assert captured.out == "" and captured.err.count("\n") == 1
+
+    def test_forget(self, monkeypatch, capsys):
+        """What an interrupted training leaves is removed, nothing else is."""
+        monkeypatch.setattr(Experiment, "loss_at", stop_at(9))
+        for name in ("tiny-fixed-n3-s0", "tiny-fixed-n3-s1"):
+            with pytest.raises(KeyboardInterrupt):
+                runs.train_experiment(name, progress=False, save_every=4)
+        first, second = (storage.state_path(f"tiny-fixed-n3-s{seed}") for seed in range(2))
+        first.with_name(f"{first.name}.77.partial").write_bytes(b"half")
+        assert main(["list"]) == 0
+        assert capsys.readouterr().out.count("(unfinished state kept)") == 2
+        assert main(["forget", NAME]) == 0
+        assert capsys.readouterr().out == f"{NAME}: removed {first}, {first}.77.partial\n"
+        assert not first.exists() and second.exists()
+        assert main(["forget", "tiny-fixed-n3", "--seeds", "0-1"]) == 0
+        assert f"{NAME}: no state\ntiny-fixed-n3-s1: removed {second}\n" == capsys.readouterr().out
+
+    def test_ctrl_c(self, workplace):
+        """The command says that it can go on, without a traceback."""
+        program = (
+            "import runpy, sys\nfrom icl_lib.experiments import runs\n"
+            "def stop(*_): raise KeyboardInterrupt\nruns.record = stop\n"
+            "sys.argv = ['x', 'train', 'lsa1-k20-s0']\n"
+            "runpy.run_module('icl_lib.experiments', run_name='__main__')"
+        )
+        root = Path(__file__).resolve().parents[2]
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 130
+        assert done.stderr == "interrupted; a training goes on from its last saved step\n"
 
     def test_all(self, path, monkeypatch, capsys):
         for name in [name for name in EXPERIMENTS if name != NAME]:
@@ -170,10 +208,10 @@ class TestCommandLine:
             monkeypatch.delitem(EXPERIMENTS, name)
         monkeypatch.setitem(EXPERIMENTS, "tiny-fixed-n3-s1", replace(TINY, name="tiny-fixed-n3-s1"))
         assert main(["verify", "all"]) == 1  # it has never run
-        runs._record("tiny-fixed-n3-s1", {"status": "failed", "reason": "loss"})
+        storage.add_entry("tiny-fixed-n3-s1", {"status": "failed", "reason": "loss"})
         assert main(["verify", "all"]) == 0
         assert "tiny-fixed-n3-s1" not in capsys.readouterr().out
-        runs._record(NAME, {"status": "failed", "reason": "loss"})
+        storage.add_entry(NAME, {"status": "failed", "reason": "loss"})
         assert main(["verify", "all"]) == 0 and capsys.readouterr().out == ""
 
     def test_seeds(self, monkeypatch):
@@ -206,8 +244,8 @@ class TestCommandLine:
             [],
             ["dance"],
             ["train"],
-            ["train", NAME, "--seeds", "a"],
-            ["train", NAME, "--seeds", "4-2"],
+            ["forget"],
+            ["train", NAME, "--seeds"],
         ],
     )
     def test_usage(self, arguments, capsys):
@@ -215,3 +253,13 @@ class TestCommandLine:
             main(arguments)
         assert caught.value.code == 2
         assert "usage: python -m icl_lib.experiments" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        "seeds", ["x", "4-0", "", "-", "0-", "0--1", "1,", "0-1000", "1.5", "\u0663", "9" * 5000]
+    )
+    @pytest.mark.parametrize("command", ["show", "train", "verify", "forget"])
+    def test_bad_seeds(self, command, seeds, capsys):
+        assert main([command, "lsa1-k20", "--seeds", seeds]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == "" and captured.err.count("\n") == 1
+        assert captured.err.startswith("--seeds must be such as 0-4 or 0,3 (at most 1000), got '")

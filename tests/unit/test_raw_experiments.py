@@ -14,7 +14,13 @@ from sklearn.metrics import mean_squared_error
 from tiny_raw_experiments import MESA, SOFTMAX, temporary_place  # noqa: F401 - fixture
 
 from icl_lib.experiments import checkpoint, runs
-from icl_lib.experiments.raw import RAW_EXPERIMENTS, RAW_FAMILIES, SNAPSHOTS, first_layer_view
+from icl_lib.experiments.raw import (
+    RAW_EXPERIMENTS,
+    RAW_FAMILIES,
+    SNAPSHOTS,
+    first_layer_probe,
+    first_layer_view,
+)
 from icl_lib.experiments.registry import EXPERIMENTS, families, get
 from icl_lib.experiments.sequences import EVALUATION_SEED
 from icl_lib.models.raw import RawConfig, RawTransformer
@@ -81,6 +87,11 @@ class TestRegistry:
         codes, lambdas = 2 * c.heads * c.width * c.key_size, c.heads * c.layers.count("mesa")
         expected = 2 * c.n * c.width + len(c.layers) * a_layer + codes + lambdas
         assert sum(weight.numel() for weight in model.parameters()) == expected
+
+    def test_tasks(self):
+        message = r"task must be one of \('linear', 'partial', 'nonlinear'\), got 'fixed'"
+        with pytest.raises(ValueError, match=message):
+            replace(SOFTMAX, task="fixed")
 
     def test_initial_weights_depend_on_the_seed_alone(self):
         torch.manual_seed(0)
@@ -170,6 +181,19 @@ class TestCurves:
             error = mean_squared_error(s[24:, 11 - j], fitted.predict(x[24:]))
             assert probe[j] == pytest.approx(error, abs=1e-6)
         assert (MESA.probe_ridge, SOFTMAX.probe_ridge) == (1e-6, 0.0)
+
+    @pytest.mark.parametrize(
+        ("shape", "message"),
+        [
+            ((48, 7, 10), "states must be .B, T, n. with T of at least 8, got .48, 7, 10."),
+            ((48, 10), "states must be .B, T, n. with T of at least 8, got .48, 10."),
+            ((24, 12, 10), "states must hold more than 24 sequences, got 24"),
+        ],
+    )
+    def test_too_few_states(self, shape, message):
+        """A negative position would count from the end."""
+        with pytest.raises(ValueError, match=message):
+            first_layer_probe(SOFTMAX.build_model(), torch.zeros(shape))
 
     def test_by_hand(self):
         """Distance j = 0, ..., 7 from the last position of 12: probes, gradients and weights."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_examples import Point, config, quadratic, quiet
+from training_examples import Point, config, content_of, quadratic, quiet
 
 RUN = """
 import sys, time
@@ -35,7 +37,7 @@ def run(state_path=None, slow=False):
         return (model(prompts.xs, prompts.ys) - prompts.ys).square().mean()
 
     log = train(model, loss_at, CONFIG, zero_loss=2.0, state_path=state_path, save_every=7,
-                progress=False)
+                identity={"task": "gaussian", "batch": 8, "seed": 0}, progress=False)
     return model.state_dict(), log.trace
 
 
@@ -58,7 +60,7 @@ class TestResumption:
                 break
         assert victim.wait(timeout=60) == -signal.SIGKILL
         victim.stdout.close()
-        saved = torch.load(state, weights_only=True)["step"]
+        saved = content_of(state)["step"]
         assert 0 < saved <= last_step + 2 and saved % 7 == 0 and not out.exists()
         subprocess.run(command, check=True, timeout=60, cwd=root)
         weights, trace = torch.load(out, weights_only=True)
@@ -85,12 +87,15 @@ class TestResumption:
 
             with pytest.raises(KeyboardInterrupt):
                 quiet(Point(5.0, 1.0), loss_at, settings, state_path=path, save_every=3)
-            model = Point(0.0, 0.0)  # another start: if there is a state, it must win
-            if not path.exists():
-                assert stop < 3
-                model = Point(5.0, 1.0)
-            trace = quiet(model, quadratic, settings, state_path=path, save_every=3).trace
+            model, seen = Point(5.0, 1.0), []
+
+            def watched(model, step, seen=seen):
+                seen.append(step)
+                return quadratic(model, step)
+
+            trace = quiet(model, watched, settings, state_path=path, save_every=3).trace
             assert trace == expected and torch.equal(model.w, straight.w)
+            assert seen == list(range(stop - stop % 3, 23))  # only what was lost is repeated
 
     @pytest.mark.parametrize("stop", [0, 2, 5, 8, 14, 15, 20])
     def test_snapshots_survive(self, tmp_path, stop):
@@ -118,25 +123,38 @@ class TestResumption:
         def never(model, step):
             raise AssertionError("trained again")
 
-        again = Point(0.0, 0.0)
+        again = Point(5.0, 1.0)
         repeated = quiet(again, never, config(20), state_path=path, save_every=10)
         assert repeated.trace == log.trace and torch.equal(again.w, model.w)
 
     def test_half_a_file_from_a_kill_is_ignored(self, tmp_path):
         path = tmp_path / "state.pt"
-        (tmp_path / "state.pt.partial").write_bytes(b"half")
+        (tmp_path / "state.pt.1.partial").write_bytes(b"half")
         quiet(Point(5.0, 1.0), quadratic, config(20), state_path=path, save_every=10)
-        assert torch.load(path, weights_only=True)["step"] == 20
-        assert sorted(p.name for p in tmp_path.iterdir()) == ["state.pt"]
+        assert content_of(path)["step"] == 20
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["state.pt", "state.pt.1.partial"]
 
-    @pytest.mark.parametrize(
-        "change", [{"lr": 0.2}, {"steps": 21}, {"schedule": "cosine"}, {"clip_norm": 1.0}]
-    )
-    def test_state_of_another_configuration(self, tmp_path, change):
-        path = tmp_path / "state.pt"
-        quiet(Point(5.0, 1.0), quadratic, config(), state_path=path, save_every=10)
-        model = Point(0.0, 0.0)
-        other = config(**change)
-        with pytest.raises(ValueError, match=r"state_path .*state.pt belongs to another conf"):
-            quiet(model, quadratic, other, state_path=path)
-        assert model.w.tolist() == [0.0, 0.0]
+    def test_the_last_step_is_saved(self, tmp_path):
+        """Whatever is done with the weights afterwards can be done again."""
+        quiet(Point(5.0, 1.0), quadratic, config(20), state_path=tmp_path / "state.pt")
+        assert content_of(tmp_path / "state.pt")["step"] == 20
+
+    def test_a_full_disk_leaves_the_state_before(self, tmp_path, monkeypatch):
+        path, real, writes = tmp_path / "state.pt", os.fsync, []
+
+        def third_write_fails(descriptor):
+            writes.append(descriptor)
+            if len(writes) == 3:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            real(descriptor)
+
+        monkeypatch.setattr(os, "fsync", third_write_fails)
+        message = "state.pt cannot be written: No space left on device; the one saved before it"
+        with pytest.raises(OSError, match=message):
+            quiet(Point(5.0, 1.0), quadratic, config(20), state_path=path, save_every=5)
+        assert content_of(path)["step"] == 10
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["state.pt"]
+        model, straight = Point(5.0, 1.0), Point(5.0, 1.0)
+        quiet(model, quadratic, config(20), state_path=path)
+        quiet(straight, quadratic, config(20))
+        assert torch.equal(model.w, straight.w)

@@ -18,6 +18,7 @@ from tiny_experiments import (  # noqa: F401 - fixtures
     rewrite,
     temporary_workplace,
 )
+from training_examples import content_of
 
 from icl_lib.experiments import checkpoint, runs, sequences
 from icl_lib.experiments.__main__ import main
@@ -94,8 +95,36 @@ class TestRegistry:
         assert far.name == "lsa2-tiny-s12" and far.seed == 12 and far.family == "lsa2-tiny"
         assert EVALUATION_SEED not in {run.seed for run in EXPERIMENTS.values()}
 
+    @pytest.mark.parametrize("name", ["batch", "length", "seed"])
+    @pytest.mark.parametrize("value", [-1, 1.5, None])
+    def test_entries_that_mean_nothing(self, name, value):
+        with pytest.raises(ValueError, match=f"{name} must be an integer of at least"):
+            replace(LINEAR, **{name: value})
+
+    @pytest.mark.parametrize("task", ["Linear", "partial", None])
+    def test_tasks(self, task):
+        message = r"task must be one of \('linear', 'contracting', 'fixed'\)"
+        with pytest.raises(ValueError, match=message):
+            replace(LINEAR, task=task)
+
 
 class TestLoss:
+    def test_predictions_of_another_shape(self):
+        """Broadcasting would compare every sequence with every other, and say nothing."""
+        for shape in ((6, 10), (1, 6, 10), (4, 6, 1), (4, 1, 10)):
+            with pytest.raises(ValueError, match="predictions must have the shape"):
+                sequence_loss(torch.zeros(shape), torch.zeros(4, 6, 10))
+
+    @pytest.mark.parametrize("states", [torch.zeros(0, 6, 10), torch.tensor(3.0), None])
+    def test_no_sequences(self, states):
+        with pytest.raises(ValueError, match="states must be a .B, T, n. tensor of sequences"):
+            predict(LINEAR.build_model(), states)
+
+    @pytest.mark.parametrize("chunk", [0, -1, 2.0, None])
+    def test_chunks(self, chunk):
+        with pytest.raises(ValueError, match="chunk must be an integer of at least 1"):
+            predict(LINEAR.build_model(), torch.zeros(2, 6, 10), chunk)
+
     def test_loss_by_loops(self):
         model = LINEAR.build_model()
         s = LINEAR.dynamics.sample(4, 6, generators(0, 5)).states
@@ -195,7 +224,7 @@ class TestTraining:
             patch.setattr(SequenceExperiment, "loss_at", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 runs.train_experiment(LINEAR_NAME, progress=False, save_every=5)
-        assert torch.load(workplace / "state" / f"{LINEAR_NAME}.pt", weights_only=True)["step"] == 5
+        assert content_of(workplace / "state" / f"{LINEAR_NAME}.pt")["step"] == 5
         again = runs.train_experiment(LINEAR_NAME, progress=False, save_every=5)
         assert again["curves"] == expected["curves"]
         assert metadata_of(path)["content_sha256"] == expected["content_sha256"]

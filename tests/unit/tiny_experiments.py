@@ -64,6 +64,17 @@ def finished_checkpoint():
     return checkpoint.path_of(NAME)
 
 
+def stop_at(last_step, original=Experiment.loss_at):
+    """A loss that is interrupted at that step, to be patched into `Experiment`."""
+
+    def loss_at(self, model, step):
+        if step == last_step:
+            raise KeyboardInterrupt
+        return original(self, model, step)
+
+    return loss_at
+
+
 def metadata_of(path):
     return checkpoint.read(path)[1]
 
