@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from icl_lib import _checks
+
 
 @dataclass(frozen=True)
 class Property:
@@ -31,7 +33,7 @@ def run(name: str, answer: Callable) -> Result:
     ValueError
         If there is no such exercise or ``answer`` cannot be called.
     """
-    properties = _registry()
+    properties, name = _registry(), _checks.text("name", name)
     if name not in properties:
         raise ValueError(f"name must be one of {sorted(properties)}, got {name!r}")
     if not callable(answer):
