@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from icl_lib import _checks
+
 
 @dataclass(frozen=True)
 class Property:
@@ -44,7 +46,7 @@ class Exercises:
         ValueError
             If there is no such exercise or ``answer`` cannot be called.
         """
-        if name not in self.properties:
+        if _checks.text("name", name) not in self.properties:
             raise ValueError(f"name must be one of {self.names()}, got {name!r}")
         if not callable(answer):
             raise ValueError(f"answer must be a function, got {answer!r}")

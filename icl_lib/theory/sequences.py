@@ -237,7 +237,7 @@ def _precondition(keys, queries, ridge) -> np.ndarray:
     for t in range(keys.shape[-2]):
         k = keys[..., t, :]
         system += k[..., :, None] * k[..., None, :]
-        result[..., t, :] = np.linalg.solve(system, queries[..., t, :, None])[..., 0]
+        result[..., t, :] = _checks.solve("ridge", system, queries[..., t, :, None])[..., 0]
     return result
 
 

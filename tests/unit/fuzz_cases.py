@@ -125,14 +125,15 @@ def _for_number(value: float) -> Iterator[Case]:
 
 def _for_array(value: np.ndarray) -> Iterator[Case]:
     yield from _spoilt_arrays(value)
+    row = np.atleast_1d(value)
     for label, odd in {
         "one axis more": value[None],
         "two axes more": value[None, None],
-        "one axis less": value[0] if value.ndim else np.float64(0),
-        "longer": np.concatenate([value, value[..., -1:]], axis=-1) if value.ndim else value,
-        "more rows": np.concatenate([value, value[-1:]], axis=0) if value.ndim else value,
-        "empty": value[..., :0],
-        "no rows": value[:0],
+        "one axis less": row[0],
+        "longer": np.concatenate([row, row[..., -1:]], axis=-1),
+        "more rows": np.concatenate([row, row[-1:]], axis=0),
+        "empty": row[..., :0],
+        "no rows": row[:0],
         "empty list": [],
         "a number": 1.5,
         "True": True,
@@ -143,7 +144,7 @@ def _for_array(value: np.ndarray) -> Iterator[Case]:
         "times 1e30": value * 1e30,
         "times 1e-300": value * 1e-300,
         "10**30": np.full(value.shape, 10**30, dtype=object).tolist(),
-        "dict": dict(enumerate(value)),
+        "dict": dict(enumerate(row)),
         "set": set(value.ravel().tolist()),
         "ragged": [[1.0], [1.0, 2.0]],
     }.items():
@@ -179,7 +180,7 @@ def _promoted_arrays(value: np.ndarray) -> Iterator[Case]:
     for kind in (np.int64, np.int8, bool):
         yield Case(kind.__name__, whole.astype(kind), same_as=whole.astype(kind).astype(float))
     yield Case("list", value.tolist(), same_as=value)
-    yield Case("Fortran order", np.asfortranarray(value), same_as=value)
+    yield Case("Fortran order", np.array(value, order="F"), same_as=value)
     frozen = value.copy()
     frozen.flags.writeable = False
     yield Case("read-only", frozen, same_as=value)

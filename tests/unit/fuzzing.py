@@ -14,7 +14,6 @@ Nothing here knows the library or imports torch; another floor passes its own ``
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
 import inspect
 import pkgutil
@@ -29,7 +28,7 @@ from typing import Any
 import numpy as np
 from fuzz_cases import Case, replacements
 
-SECONDS = 5  # a call that takes longer counts as one that hangs
+SECONDS = 5  # of CPU time; a call that takes longer counts as one that hangs
 
 
 def fuzz(
@@ -46,19 +45,21 @@ def fuzz(
 
     ``cases`` are tried in place of ``replacements(valid[name])``; ``allow`` lists labels that may
     be accepted although they must be refused as a rule ("inf" for a length, say); with ``infinite``
-    a result may hold infinities (not NaN); a message that holds one of ``also_names`` is as good
-    as one with ``name`` (arguments whose shapes must fit each other).
+    a result may hold infinities (not NaN); where shapes must fit each other, a message that holds
+    one of ``also_names`` is as good as one with ``name``.
     """
-    problems, names = [], {name, *also_names}
+    problems = []
     allowed = set(allow) | ({"None"} if _default_is_none(function, name) else set())
     for case in replacements(valid[name]) if cases is None else cases:
         refuse = case.refuse and case.label not in allowed
-        arguments = {**copy.deepcopy(valid), name: case.value}
+        arguments = {**_copies(valid), name: case.value}
         outcome, error = _call(function, arguments)
         if error is not None:
-            fault = _fault_of_error(error, names)
+            fault = _fault_of_error(error, {name} if case.refuse else {name, *also_names})
         elif refuse:
             fault = f"accepted, gave {_short(outcome)}"
+        elif not all(same(arguments[other], valid[other]) for other in valid if other != name):
+            fault = "changed another argument in place"
         else:
             fault = _fault_of_result(function, arguments, name, case, outcome, infinite)
         if fault:
@@ -128,7 +129,7 @@ def _call(function: Callable, arguments: dict) -> tuple[Any, Exception | None]:
 
 @contextlib.contextmanager
 def _deadline(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError in a call that hangs, where the platform has such an alarm."""
+    """Raise TimeoutError in a call that hangs, where there is such an alarm (not on Windows)."""
     if not hasattr(signal, "setitimer") or threading.current_thread() is not _MAIN:
         yield
         return
@@ -136,13 +137,13 @@ def _deadline(seconds: float) -> Iterator[None]:
     def ring(*_):
         raise TimeoutError(f"took longer than {seconds} s")
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    before = signal.signal(signal.SIGPROF, ring)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 _MAIN = threading.main_thread()
@@ -162,10 +163,17 @@ def _fault_of_result(function, arguments, name, case, outcome, infinite) -> str:
         return f"gave {_short(outcome)}"
     if case.same_as is None:
         return ""
-    reference, error = _call(function, {**copy.deepcopy(arguments), name: case.same_as})
+    reference, error = _call(function, {**_copies(arguments), name: case.same_as})
     if error is not None or same(outcome, reference):
         return ""  # an input of low precision may be accepted where its float64 copy is not
     return f"gave {_short(outcome)}, but {_short(reference)} for the same numbers in float64"
+
+
+def _copies(arguments: dict) -> dict:
+    return {
+        name: value.copy() if isinstance(value, np.ndarray) else value
+        for name, value in arguments.items()
+    }
 
 
 def _as_array(value) -> np.ndarray | None:
