@@ -117,7 +117,9 @@ def first_layer_probe(
     if len(states) <= PROBE_FIT:
         raise ValueError(f"states must hold more than {PROBE_FIT} sequences, got {len(states)}")
     with torch.no_grad():
-        last = model.blocks[0](states @ model.embed.T)[:, -1].double().numpy()
+        # small pieces stay in the processor's cache
+        parts = [model.blocks[0](some @ model.embed.T)[:, -1] for some in states.split(64)]
+    last = torch.cat(parts).double().numpy()
     ridge = probe_ridge * float((last[:PROBE_FIT] ** 2).sum())
     seen = states.double().numpy()
     return token_probe_errors(last, seen, positions, n_fit=PROBE_FIT, ridge=ridge).held_out
