@@ -33,19 +33,12 @@ TESTS = {
 
 _OPTIMUM = [
     ("if shift == 0:", "if per_n == 0:"),
-    ("shift = per_n * (np.trace(covariance) + _c", "shift = per_n * (0.0 + _c"),
-    ("return (1 + per_n) * covariance + shift", "return covariance + shift"),
     ("shift = per_n * (np.trace(prior @ covariance) +", "shift = per_n * (np.trace(covariance) +"),
     ("system = (1 + per_n) * prior @ covariance", "system = (1 + per_n) * covariance @ prior"),
-    ("w_kq[:-1, :-1] = preconditioner / scale", "w_kq[:-1, :-1] = preconditioner"),
+    ("w_kq[:-1, :-1] = matrix / scale", "w_kq[:-1, :-1] = matrix"),
     ("scale = math.sqrt(np.linalg.norm", "scale = (np.linalg.norm"),
-    ("_shrinkage(covariance, n_train) @ covariance) / 2", "_shrinkage(covariance, n_train)) / 2"),
     ("spread = np.trace(whitened @ whitened)", "spread = np.trace(whitened)"),
     ("* spread + own_axis)", "* spread)"),
-    (
-        'per_m = _inputs.inverse_length("n_test", n_test)\n    moment',
-        "per_m = 1 / n_train\n    moment",
-    ),
     ("np.trace(moment @ covariance) * spread +", "np.trace(covariance) * spread +"),
     ("b_moment = (1 + per_m) * covariance", "b_moment = covariance"),
     ("per_m * label_var * covariance", "label_var * covariance"),
@@ -53,7 +46,6 @@ _OPTIMUM = [
     ("return np.linalg.solve(covariance, cross_moment)", "return covariance @ cross_moment"),
     ("sigma @ precision @ precision @ covariance)", "sigma @ precision @ precision)"),
     ("return math.ceil(", "return 1 + math.floor("),
-    ("return per_n * np.linalg.solve(gamma(c", "return np.linalg.solve(gamma(c"),
 ]
 _SHIFTS = [
     (
@@ -72,7 +64,6 @@ _RANDOM = [
 ]
 _FLOW = [
     ("return flat * residual, np.sum", "return residual, np.sum"),
-    ("start = sigma * np.append(theta @ theta.T", "start = sigma * np.append(theta"),
     ("math.sqrt(2 / (math.sqrt(len(matrix))", "math.sqrt(2 / (len(matrix)"),
     ("@ precision) * np.trace(precision)", "@ precision)"),
     ("rates = u**2 * np.outer(scales * eig", "rates = np.outer(scales * eig"),
@@ -86,12 +77,7 @@ _SOLVERS = [
     ("cutoff = max(xs.shape[-2:]) * np.finfo(float).eps", "cutoff = 1e-3"),
     ("system = x_t @ xs + penalty", "system = x_t @ xs / xs.shape[-2] + penalty"),
     ("w = w - step_size / xs.shape[-2] *", "w = w - step_size *"),
-    ("root = basis * np.sqrt(eigenvalues", "root = basis * (eigenvalues"),
     ("[..., :k]", "[..., -k:]"),
-    (
-        "solver(xs[..., :i, :], ys[..., :i], xs[..., i, :])\n    return",
-        "solver(xs[..., :i, :], ys[..., :i], xs[..., i - 1, :])\n    return",
-    ),
 ]
 _SINGLE_LAYER = [
     ("@ w_kq @ tokens / rho", "@ w_kq @ tokens"),

@@ -235,7 +235,7 @@ TABLE: dict[str, Entry] = {
     "scrubber.scrubber": Entry(
         own={"name": lambda rng, d: "fig-line"},
     ),
-    "exercises.checker.run": PLAIN,
-    "exercises.checker.check": PLAIN,
-    "exercises.checker.names": PLAIN,
+    "exercises.checker.Exercises.run": PLAIN,
+    "exercises.checker.Exercises.check": PLAIN,
+    "exercises.checker.Exercises.names": PLAIN,
 }
