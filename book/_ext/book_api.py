@@ -69,12 +69,15 @@ def first_line(file):
     )
 
 
-def block(name):
-    """One module's section on its page."""
-    return (
-        f"## `{name}`\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n"
-        "   :show-inheritance:\n```\n"
-    )
+def block(root, name):
+    """One module's section on its page.
+
+    A package shows its docstring alone: what it hands on is described where it is defined.
+    """
+    members = ""
+    if module_file(root, name).name != "__init__.py":
+        members = "   :members:\n   :show-inheritance:\n"
+    return f"## `{name}`\n\n```{{eval-rst}}\n.. automodule:: {name}\n{members}```\n"
 
 
 def summary_line(root, name):
@@ -89,7 +92,7 @@ def fill_module_list(app, docname, source):
     root = Path(app.srcdir)
 
     def blocks(match):
-        return "\n".join(block(name) for name in modules_of(root, match.group(0)))
+        return "\n".join(block(root, name) for name in modules_of(root, match.group(0)))
 
     def summary(match):
         page = Path(app.env.doc2path(docname)).parent / f"{match.group(1)}.md"

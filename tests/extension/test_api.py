@@ -99,8 +99,11 @@ def replaced(api, project, docname: str, text: str) -> tuple[str, list[str]]:
 
 
 def test_a_page_gets_an_autodoc_block_a_module(api, project):
-    text, _ = replaced(api, project, "book/reference/api/all", "Before\n\n% modules: lib.tool\n")
-    assert text.startswith("Before\n\n## `lib.tool`\n\n```{eval-rst}\n.. automodule:: lib.tool\n")
+    text, _ = replaced(api, project, "book/reference/api/all", "Before\n\n% modules: lib.part.*\n")
+    package, *modules = text.split("## ")[1:]
+    assert text.startswith("Before\n\n## `lib.part`\n\n```{eval-rst}\n.. automodule:: lib.part\n")
+    assert ":members:" not in package, "what it imports is described in its modules"
+    assert [":members:" in module for module in modules] == [True, True]
     untouched = "% modules: lib.tool\n"
     assert replaced(api, project, "book/intro", untouched)[0] == untouched
 
