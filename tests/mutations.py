@@ -170,10 +170,6 @@ _LEARNED_INVERSE = [
 ]
 _THEORY_SEQUENCES = [
     ("/ np.where(size > 0, size, 1.0)", "/ np.where(size > 0, size + 1e-6, 1.0)"),
-    (
-        "np.tril(queries @ np.swapaxes(keys, -1, -2)) @ values",
-        "np.tril(queries @ np.swapaxes(keys, -1, -2), -1) @ values",
-    ),
 ]
 
 _EXERCISES = [("f(_diagonals(), 10**6) < 0.5", "f(_diagonals(), 10**6) < 5")]

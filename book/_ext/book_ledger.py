@@ -60,13 +60,17 @@ def source(claim):
 
 
 def expected(claim, se):
-    """The expected value with its tolerance and, where one was chosen, the reason for it."""
+    """The expected value with its tolerance."""
     if claim["kind"] == "record":
         low, high = claim["band"]
         return [paragraph(f"{words.short(low)} to {words.short(high)}")]
     bound = BOUNDS.get(claim["mode"], "") + words.short(claim["expected"])
-    parts = [paragraph(bound), paragraph(words.tolerance_in_words(claim, se is not None))]
-    return parts + ([paragraph(claim["reason"])] if claim.get("reason") else [])
+    return [paragraph(bound), paragraph(words.tolerance_in_words(claim, se is not None))]
+
+
+def reason(claim):
+    """Why this tolerance, beside the claim: there the text has room."""
+    return [paragraph("Tolerance: ", claim["reason"])] if claim.get("reason") else []
 
 
 def null(claim, payload):
@@ -87,7 +91,7 @@ def counted(known):
     return f"{sum(counts.values())} claims: {total}.{aside}" if counts else "No claims yet."
 
 
-HEADS = ["Claim and source", "Kind", "Expected", "Measured", "Otherwise", "Margin", "Verdict"]
+HEADS = ["Claim and source", "Verdict", "Kind", "Expected", "Measured", "Otherwise", "Margin"]
 
 
 def ledger_row(app, docname, chapter, payload, claim):
@@ -97,13 +101,18 @@ def ledger_row(app, docname, chapter, payload, claim):
         "", "", ids=[anchor(claim["was"])]
     )  # links with the old number still work
     row = [
-        [formerly, claim["statement"], paragraph(source(claim), ". Cell: ", where)],
+        [
+            formerly,
+            claim["statement"],
+            paragraph(source(claim), ". Cell: ", where),
+            *reason(claim),
+        ],
+        verdict(claim),
         claim["kind"],
         expected(claim, se),
         words.with_error(payload["measured"], se),
         null(claim, payload),
         verdicts.margin(claim, payload["measured"], se, payload.get("null")),
-        verdict(claim),
     ]
     return row, [anchor(name)]
 

@@ -103,13 +103,14 @@ def test_the_ledgers_row():
     texts = [book_ledger_text(part) for part in row]
     assert ids == ["ledger-first-value"]
     assert texts[1:] == [
+        "reproduced",
         "estimate",
-        "2 within 4 standard errors four of them",
+        "2 within 4 standard errors",
         "2.012 ± 0.012",
         "3 averaging",
         "3.0 s.e.",
-        "reproduced",
     ]
+    assert texts[0].endswith("Cell: first-value Tolerance: four of them")
     assert row[0][0]["ids"] == ["ledger-01-value"], "links with the old name still lead here"
 
 
