@@ -100,8 +100,8 @@ checkpoints-verify: $(STAMP) ## evaluate every checkpoint again and compare with
 faults: $(STAMP) ## plant faults in a copy of the project, each must be caught
 	@$(BIN)/python tests/faults.py $(ARGS)
 
-mutants: $(STAMP) ## mutate theory/ and models/, the unit tests must notice
-	@$(BIN)/python tests/mutants.py $(ARGS)
+mutants: $(STAMP) ## a random sample of mutants of theory/ and layers/ (SEED=1); the listed ones: ARGS=--hand
+	@$(BIN)/python tests/mutants.py $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 reseed: $(STAMP) ## which claims flip under other random draws? OFFSETS=1-5 [CHAPTERS=03,05]
 	@$(BIN)/python tests/reseed.py --offsets "$(or $(OFFSETS),1-5)" $(if $(CHAPTERS),--chapters "$(CHAPTERS)") $(ARGS)
@@ -109,8 +109,11 @@ reseed: $(STAMP) ## which claims flip under other random draws? OFFSETS=1-5 [CHA
 bench: $(STAMP) ## speed of training steps and of the mesa-layer (ARGS=--write keeps the tables, --strict fails on a missed bar)
 	@for f in benchmarks/[!_]*.py; do echo "== $$f"; $(BIN)/python "$$f" $(ARGS) || exit 1; done
 
-lint: $(STAMP) ## ruff, and the workflow files
+lint: $(STAMP) ## style (ruff), workflow files: their schema, and what an attacker could do with them
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(BIN)/check-jsonschema --builtin-schema vendor.github-actions .github/actions/*/action.yml
+	@$(BIN)/zizmor --offline --no-progress --min-severity medium .github
 
 fmt: $(STAMP) ## ruff puts the code in order
 	@$(BIN)/ruff check --fix-only . && $(BIN)/ruff format .
