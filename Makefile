@@ -4,7 +4,8 @@ VENV         ?= .venv
 BIN          := $(VENV)/bin
 REQUIREMENTS ?= requirements.lock
 # notebooks, test workers and browsers at once: the number of cores, at most 4
-JOBS         ?= $(shell n=$$(nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2); \
+# (getconf, since nproc believes OMP_NUM_THREADS)
+JOBS         ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); \
                   [ "$$n" -gt 4 ] && echo 4 || echo "$$n")
 PYTHON       ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
                   command -v $$p >/dev/null 2>&1 && { echo $$p; break; }; done)
