@@ -3,7 +3,9 @@ SHELL        := /bin/sh
 VENV         ?= .venv
 BIN          := $(VENV)/bin
 REQUIREMENTS ?= requirements.lock
-JOBS         ?= 2
+# notebooks, test workers and browsers at once: the number of cores, at most 4
+JOBS         ?= $(shell n=$$(nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2); \
+                  [ "$$n" -gt 4 ] && echo 4 || echo "$$n")
 PYTHON       ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
                   command -v $$p >/dev/null 2>&1 && { echo $$p; break; }; done)
 BROWSER      := $(shell for b in "$$CHROMIUM" chromium chromium-browser google-chrome \
@@ -20,17 +22,18 @@ export PYTHONHASHSEED  ?= 0
 export PYTHONUNBUFFERED = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export CHROMIUM      = $(BROWSER)
+export JOBS
 unexport MPLBACKEND
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help book serve test test-unit test-notebooks test-book test-site browser lab install lock \
-        newest doctor checkpoints-verify faults mutants bench lint repository clean distclean
+        newest doctor checkpoints-verify faults mutants reseed bench lint fmt repository clean distclean
 
 help: ## this list
 	@echo "In-Context Learning as Optimization: make TARGET"
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 22 | sed 's/^/  /'
-	@echo "Settings: JOBS=2 (notebooks at once), CPU_TORCH=1 (Linux: the small CPU build of torch first)"
+	@echo "Settings: JOBS=2 (how many notebooks, test workers, browsers at once), CPU_TORCH=1 (Linux: the small CPU build of torch first)"
 
 install: $(STAMP) ## the environment alone (every other target does this first)
 
@@ -47,40 +50,38 @@ $(STAMP): $(REQUIREMENTS) pyproject.toml
 	@$(BIN)/python -m pip install --no-deps --no-build-isolation -e .
 	@rm -f $(VENV)/.installed-* && touch $@
 
-book: $(STAMP) ## install, execute every notebook, build the site into _build/html
+book: $(STAMP) ## install, execute every notebook that changed, build the site into _build/html
 	@rm -rf _build/html _build/.doctrees
 	@$(BIN)/jupyter-book build . -W -n --keep-going || { \
-	  $(BIN)/python book/_ext/book_state.py problems; echo "make book: FAILED (see above)"; exit 1; }
+	  $(BIN)/python book/_ext/book_site.py problems; echo "make book: FAILED (see above)"; exit 1; }
 	@echo "make book: done, open _build/html/index.html"
 
 serve: ## look at the built site on http://127.0.0.1:8000
 	@test -f _build/html/index.html || $(MAKE) --no-print-directory book
 	@$(BIN)/python -m http.server --bind 127.0.0.1 -d _build/html 8000
 
-test: $(STAMP) ## install and test everything: library, notebooks, pages
-	@failed=""; for stage in unit notebooks book site; do \
+test: $(STAMP) ## install and test everything: style, library, notebooks, pages
+	@failed=""; for stage in lint test-unit test-notebooks test-book test-site; do \
 	  echo "== make test: $$stage"; \
-	  $(MAKE) --no-print-directory test-$$stage || failed="$$failed test-$$stage"; \
+	  $(MAKE) --no-print-directory $$stage || failed="$$failed $$stage"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "make test: FAILED in:$$failed (each is a make target)"; exit 1; fi; \
 	echo "make test: all passed"
 
-test-unit: $(STAMP) ## library, doctests, import contract, coverage
-	@$(BIN)/python -m pytest tests/unit tests/notebooks icl_lib --cov=icl_lib --cov-report=term-missing --cov-fail-under=95
+test-unit: $(STAMP) ## library, doctests, import contract, the book's extension, coverage
+	@$(BIN)/python -m pytest -n $(JOBS) tests/unit tests/notebooks tests/extension icl_lib \
+	  --cov=icl_lib --cov=book/_ext --cov-report=term-missing --cov-fail-under=95
 
-test-notebooks: $(STAMP) ## execute every notebook (nbmake), then the table of CPU seconds and memory
-	@rm -rf _build/run_log && mkdir -p _build/run_log
-	@ICL_RUN_LOG="$(CURDIR)/_build/run_log" $(BIN)/python -m pytest -v -n $(JOBS) book; rc=$$?; \
-	$(BIN)/python book/_ext/book_runs.py _build/run_log || rc=1; exit $$rc
+test-notebooks: $(STAMP) ## execute every notebook that changed (nbmake), then the table of CPU seconds and memory
+	@$(BIN)/python -m pytest -q -n $(JOBS) --maxschedchunk=1 book; rc=$$?; \
+	$(BIN)/python book/_ext/book_runs.py; exit $$rc
 
 test-book: $(STAMP) ## build the site if anything it shows has changed
-	@if $(BIN)/python book/_ext/book_state.py fresh; then echo "the site in _build/html is up to date"; \
+	@if $(BIN)/python book/_ext/book_site.py fresh; then echo "the site in _build/html is up to date"; \
 	else $(MAKE) --no-print-directory book; fi
 
-test-site: $(STAMP) ## the built pages in a real browser (make browser installs one)
-	@if [ -n "$(BROWSER)" ]; then $(BIN)/python -m pytest tests/site; \
-	elif [ "$$REQUIRE_BROWSER" = 1 ]; then echo "make test-site: FAILED, no Chromium found and REQUIRE_BROWSER=1 (make browser installs one)"; exit 1; \
-	else echo "!!!! SKIPPED: the page tests need Chromium or Chrome, and none was found. 'make browser' installs it."; fi
+test-site: $(STAMP) ## the built pages, those that need one in a real browser (make browser installs one)
+	@$(BIN)/python -m pytest -n $(JOBS) tests/site
 
 browser: ## install Chromium for the page tests (apt, as root)
 	@if [ -n "$(BROWSER)" ]; then echo "browser: $(BROWSER) is there already"; \
@@ -102,11 +103,17 @@ faults: $(STAMP) ## plant faults in a copy of the project, each must be caught
 mutants: $(STAMP) ## mutate theory/ and models/, the unit tests must notice
 	@$(BIN)/python tests/mutants.py $(ARGS)
 
+reseed: $(STAMP) ## which claims flip under other random draws? OFFSETS=1-5 [CHAPTERS=03,05]
+	@$(BIN)/python tests/reseed.py --offsets "$(or $(OFFSETS),1-5)" $(if $(CHAPTERS),--chapters "$(CHAPTERS)") $(ARGS)
+
 bench: $(STAMP) ## speed of training steps and of the mesa-layer (ARGS=--write keeps the tables, --strict fails on a missed bar)
 	@for f in benchmarks/[!_]*.py; do echo "== $$f"; $(BIN)/python "$$f" $(ARGS) || exit 1; done
 
-lint: $(STAMP) ## ruff: style and format
+lint: $(STAMP) ## ruff, and the workflow files
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+fmt: $(STAMP) ## ruff puts the code in order
+	@$(BIN)/ruff check --fix-only . && $(BIN)/ruff format .
 
 lock: $(STAMP) ## resolve requirements.in anew into requirements.lock
 	@mkdir -p _build

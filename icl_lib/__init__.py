@@ -10,7 +10,8 @@ Four floors; a module imports only from floors below its own.
     theory        optimum  shifts  random_covariance  gradient_flow  landscape  solvers
                   sequences  linear_systems  few_shot               (NumPy)
     training      one plain loop
-    probing  claims  plotting  scrubber  doctor   tools that know nothing of the others
+    probing  contest  statistics  claims  plotting  scrubber  doctor   tools that know nothing of
+                  the others
 
 Import the module you need, for example ``from icl_lib.theory import optimum``.
 """

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from icl_lib._checks import finite_array, nonnegative, positive_int
+from icl_lib._checks import finite_array, flag, indices, nonnegative, positive_int, shown, solve
 
 
 class Probe(NamedTuple):
@@ -18,9 +18,10 @@ class Probe(NamedTuple):
     def predict(self, features) -> np.ndarray:
         """Return the predictions (n, k) for features (n, p)."""
         x = finite_array("features", features, ndim=2)
-        if x.shape[1] != len(self.weights):
-            raise ValueError(f"features must have {len(self.weights)} columns, got {x.shape[1]}")
-        return x @ self.weights + self.intercept
+        weights = finite_array("probe.weights", self.weights, ndim=2)
+        if x.shape[1] != len(weights):
+            raise ValueError(f"features must have {len(weights)} columns, got {x.shape[1]}")
+        return x @ weights + finite_array("probe.intercept", self.intercept, ndim=1)
 
 
 def fit_probe(features, targets, *, ridge: float = 0.0, intercept: bool = True) -> Probe:
@@ -40,7 +41,7 @@ def fit_probe(features, targets, *, ridge: float = 0.0, intercept: bool = True) 
         raise ValueError(f"targets must have {len(x)} rows, as features, got {len(y)}")
     if len(x) == 0:
         raise ValueError("features must have at least one row, got none")
-    nonnegative("ridge", ridge)
+    ridge, intercept = nonnegative("ridge", ridge), flag("intercept", intercept)
     x_mean, y_mean = x.mean(0), y.mean(0)
     if not intercept:
         x_mean, y_mean = np.zeros_like(x_mean), np.zeros_like(y_mean)
@@ -49,7 +50,7 @@ def fit_probe(features, targets, *, ridge: float = 0.0, intercept: bool = True) 
         weights = np.linalg.lstsq(centred, residual, rcond=None)[0]
     else:
         gram = centred.T @ centred + ridge * np.eye(x.shape[1])
-        weights = np.linalg.solve(gram, centred.T @ residual)
+        weights = solve("ridge", gram, centred.T @ residual)
     return Probe(weights, y_mean - x_mean @ weights)
 
 
@@ -64,6 +65,8 @@ def unexplained_variance(probe: Probe, features, targets) -> float:
     ValueError
         If the shapes do not fit, or the targets are constant.
     """
+    if not isinstance(probe, Probe):
+        raise ValueError(f"probe must be what fit_probe returns, got {shown(probe)}")
     y, predicted = finite_array("targets", targets, ndim=2), probe.predict(features)
     if y.shape != predicted.shape:
         raise ValueError(f"targets must have shape {predicted.shape}, got {y.shape}")
@@ -103,13 +106,15 @@ def probe_errors(
     Raises
     ------
     ValueError
-        If the shapes do not fit or ``n_fit`` leaves no sequence on one of the sides.
+        If the shapes do not fit, ``n_fit`` leaves no sequence on one of the sides, or ``positions``
+        are not integers from 0 to T - 1.
     """
     x, y = finite_array("streams", streams, ndim=4), finite_array("targets", targets, ndim=3)
-    if x.shape[1:3] != y.shape[:2]:
+    if x.shape[1:3] != y.shape[:2] or not y.shape[2]:
         raise ValueError(f"targets must have shape {x.shape[1:3]} + (k,), got {y.shape}")
     if not 0 < positive_int("n_fit", n_fit) < x.shape[1]:
         raise ValueError(f"n_fit must be below the {x.shape[1]} sequences, got {n_fit}")
+    positions = indices("positions", positions, x.shape[2])
     table = np.zeros((2, x.shape[0], len(positions)))
     for layer, part in enumerate(x):
         for column, t in enumerate(positions):
@@ -136,7 +141,10 @@ def token_probe_errors(
     x, y = finite_array("features", features, ndim=2), finite_array("states", states, ndim=3)
     if len(x) != len(y):
         raise ValueError(f"states must hold {len(x)} sequences, as features, got {len(y)}")
-    wanted = np.moveaxis(y[:, list(positions)], 1, 0)  # (positions, B, n)
+    if not y.shape[2]:
+        raise ValueError(f"states must have shape (B, T, n) with n >= 1, got {y.shape}")
+    positions = indices("positions", positions, y.shape[1])
+    wanted = np.moveaxis(y[:, positions], 1, 0)  # (positions, B, n)
     table = [
         probe_errors(
             x[None, :, None], target[:, None], [0], n_fit=n_fit, ridge=ridge, intercept=False

@@ -11,6 +11,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from string import Template
 
 import matplotlib as mpl
@@ -19,8 +20,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from icl_lib import _checks
+
 MAX_FRAMES = 25
 MAX_BYTES = 700_000
+MIN_DPI, MAX_DPI = 10, 600  # too coarse for any letter, too fine for MAX_BYTES
 
 # data-lm-suppress-shortcuts: JupyterLab leaves the arrow keys to the slider. aria-live off: the
 # slider itself says its label. In the JSON < is escaped: a label may say </script>.
@@ -91,10 +95,11 @@ def scrubber(
     ------
     ValueError
         If there are not 2 to 25 labels or one is blank, ``alt`` (also with a label) is not 20 to
-        300 characters long, ``name`` or ``start`` is not as above, ``draw`` does not return
-        figures of one size, or the HTML would exceed 700 kB.
+        300 characters long, ``name`` or ``start`` is not as above, ``dpi`` is not a whole number
+        from 10 to 600, ``draw`` does not return figures of one size, or the HTML would exceed
+        700 kB.
     """
-    labels = [str(label) for label in labels]
+    labels, alt, caption, name = _texts(labels, alt, caption, name)
     if not 2 <= len(labels) <= MAX_FRAMES or not all(label.strip() for label in labels):
         raise ValueError(f"labels must be 2 to {MAX_FRAMES} texts, none blank, got {labels}")
     longest = len(f"{alt}: {max(labels, key=len)}")
@@ -102,8 +107,13 @@ def scrubber(
         raise ValueError(f"alt must be 20 to 300 characters with a label, got {longest}: {alt!r}")
     if not re.fullmatch(r"fig-[A-Za-z0-9_-]+", name):
         raise ValueError(f"name must be 'fig-' and letters, digits, - or _, got {name!r}")
-    if (start := start or 0) not in range(len(labels)):
+    start = 0 if start is None else start
+    if type(start) is bool or not isinstance(start, Integral) or not 0 <= start < len(labels):
         raise ValueError(f"start must be an index from 0 to {len(labels) - 1}, got {start!r}")
+    if not callable(draw):
+        raise ValueError(f"draw must be a function, got {_checks.shown(draw)}")
+    if not MIN_DPI <= _checks.positive_int("dpi", dpi) <= MAX_DPI:
+        raise ValueError(f"dpi must lie between {MIN_DPI} and {MAX_DPI}, got {dpi}")
     pictures = [_picture(draw(index), dpi) for index in range(len(labels))]
     if len(sizes := {picture.shape for picture in pictures}) > 1:
         raise ValueError(f"draw must return figures of one size, got shapes {sorted(sizes)}")
@@ -125,6 +135,11 @@ def scrubber(
     if (size := len(page.encode())) > MAX_BYTES:
         raise ValueError(f"draw must fit {MAX_BYTES} bytes in all, got {size}: use less dpi")
     return Scrubber(page, alt)
+
+
+def _texts(labels, alt, caption, name) -> tuple[list[str], str, str, str]:
+    texts = (("alt", alt), ("caption", caption), ("name", name))
+    return _checks.texts("labels", labels), *(_checks.text(*pair) for pair in texts)
 
 
 def _picture(figure: Figure, dpi: int) -> np.ndarray:  # (height, width, 3)

@@ -22,7 +22,7 @@ _INSPECTION = [
     ("model.blocks[:layer]", "model.blocks[: layer - 1]"),
     ("stream[:, -1].unbind(-1)", "stream[:, 0].unbind(-1)"),
     ("torch.stack(norms).mean((0, 1))", "torch.stack(norms).sum(0).mean(0)"),
-    ("block.attention_norm(states @ model.embed.T)", "states @ model.embed.T"),
+    ("block.attention_norm(model.embedded(states))", "model.embedded(states)"),
     ("states[:, first - 1 : -1]], dim=-1)", "states[:, first:]], dim=-1)"),
     ("ElementMaps(maps[:n].T, maps[n:].T,", "ElementMaps(maps[n:].T, maps[:n].T,"),
     ("/ tokens.square().sum()", "/ pairs.square().sum()"),
@@ -42,19 +42,18 @@ _DISTILLATION = [
 ]
 _PROMPTING = [
     ("requires_grad=learned", "requires_grad=True"),
-    ("model.eval().requires_grad_(False)", "model.eval()"),
+    ("nn.Module).eval().requires_grad_(False)", "nn.Module).eval()"),
     ("eos.detach().clone()", "eos.detach()"),
 ]
 _FEW_SHOT = [
     ("xs = 2 * torch.rand(", "xs = 1 * torch.rand("),
     ("xs @ w_star.transpose(-1, -2)", "xs @ w_star"),
-    ("tokens.shape[1], len(parts))", "tokens.shape[1], 2)"),
+    ("tokens.shape[1], len(parts), device", "tokens.shape[1], 2, device"),
     ("queries = queries + len(prefix)", "queries = queries"),
 ]
 _THEORY_FEW_SHOT = [
     ("covariance + w_star @ covariance @ w_star.T", "covariance + w_star.T @ covariance @ w_star"),
     ("covariance @ w_star.T).T", "covariance @ w_star.T)"),
-    ("np.trace(error @ covariance @ error.T)) / 2", "np.trace(error @ covariance @ error.T))"),
     ("np.cumsum(terms, axis=-3) - terms", "np.cumsum(terms, axis=-3)"),
 ]
 _PROBING = [

@@ -1,12 +1,21 @@
-"""The API page lists the public modules that are there, so that none is forgotten.
+"""The API pages list the public modules that are there, so that none is forgotten.
 
-In the page's source a comment line ``% modules: icl_lib.theory icl_lib.claims`` stands for an
-autodoc block a module; a package stands for its public modules.
+Two comment lines in the Markdown of a page are replaced before it is parsed:
+
+* ``% modules: icl_lib.training icl_lib.tasks.*`` by an autodoc block a module; ``.*`` stands for a
+  package and its public modules. A package too large for one page is named module by module.
+* ``% summary: api/theory_regression`` (the overview) by a list of that page's modules, each with
+  the first line of its docstring and a link to it.
 """
 
+import ast
 import re
 from pathlib import Path
 
+from sphinx.errors import ExtensionError
+
+MODULES = re.compile(r"^% modules: (.+)$", re.MULTILINE)
+SUMMARY = re.compile(r"^% summary: (.+)$", re.MULTILINE)
 FOREIGN = (
     "torch",
     "numpy",
@@ -20,35 +29,79 @@ FOREIGN = (
 )
 
 
-def public_modules(root, name):
-    """The module itself, or a package's own docstring and then its public modules."""
+def module_file(root, name):
+    """The file of the module or package ``icl_lib.theory``, or None."""
     path = root.joinpath(*name.split("."))
-    if path.with_suffix(".py").is_file():
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if file.is_file():
+            return file
+    return None
+
+
+def named_modules(root, name):
+    """The module itself; for ``icl_lib.tasks.*`` the package and its public modules."""
+    bare = name.removesuffix(".*")
+    file = module_file(root, bare)
+    if file is None:
+        raise ExtensionError(f"% modules: must name modules of the project, got {name!r}")
+    if bare != name and file.name != "__init__.py":
+        raise ExtensionError(f"% modules: .* stands behind packages only, got {name!r}")
+    if bare == name:
         return [name]
-    if not (path / "__init__.py").is_file():
-        return []
-    inner = sorted(p.stem for p in path.glob("*.py") if not p.stem.startswith("_"))
-    return [name, *(f"{name}.{stem}" for stem in inner)]
+    inner = sorted(path.stem for path in file.parent.glob("*.py") if path.stem[0] != "_")
+    return [bare, *(f"{bare}.{stem}" for stem in inner)]
 
 
-def block(name):
-    title = f"`{name}`"
-    return (
-        f"### {title}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n"
-        "   :show-inheritance:\n```\n"
+def modules_of(root, text):
+    """Every module that a page with this source shows, in its order."""
+    given = [name for line in MODULES.findall(text) for name in line.split()]
+    return [module for name in given for module in named_modules(root, name)]
+
+
+def first_line(file):
+    """The sentence that opens a module's docstring, in Markdown."""
+    text = ast.get_docstring(ast.parse(file.read_text(encoding="utf8"))) or ""
+    line = text.split("\n")[0].replace("``", "`")
+    pieces = line.split("`")  # odd pieces are code
+    return "`".join(
+        piece if at % 2 else re.sub(r"([*_$|<\[\]])", r"\\\1", piece)
+        for at, piece in enumerate(pieces)
     )
 
 
+def block(root, name):
+    """One module's section on its page.
+
+    A package shows its docstring alone: what it hands on is described where it is defined.
+    """
+    members = ""
+    if module_file(root, name).name != "__init__.py":
+        members = "   :members:\n   :show-inheritance:\n"
+    return f"## `{name}`\n\n```{{eval-rst}}\n.. automodule:: {name}\n{members}```\n"
+
+
+def summary_line(root, name):
+    """One module's line on the overview."""
+    return f"- {{py:mod}}`{name}`: {first_line(module_file(root, name))}"
+
+
 def fill_module_list(app, docname, source):
-    if not docname.endswith("reference/api"):
+    """source-read: replace the two comment lines."""
+    if "reference/api" not in docname:
         return
     root = Path(app.srcdir)
 
     def blocks(match):
-        names = [m for given in match.group(1).split() for m in public_modules(root, given)]
-        return "\n".join(block(name) for name in names)
+        return "\n".join(block(root, name) for name in modules_of(root, match.group(0)))
 
-    source[0] = re.sub(r"^% modules: (.+)$", blocks, source[0], flags=re.MULTILINE)
+    def summary(match):
+        page = Path(app.env.doc2path(docname)).parent / f"{match.group(1)}.md"
+        names = modules_of(root, page.read_text(encoding="utf8"))
+        for file in (page, *(module_file(root, name) for name in names)):
+            app.env.note_dependency(str(file))
+        return "\n".join(summary_line(root, name) for name in names)
+
+    source[0] = SUMMARY.sub(summary, MODULES.sub(blocks, source[0]))
 
 
 def foreign_type(app, env, node, contnode):
@@ -68,3 +121,20 @@ def norms_are_not_substitutions(app, what, name, obj, options, lines):
         lines[number] = "``".join(
             piece if at % 2 else piece.replace("|", r"\|") for at, piece in enumerate(pieces)
         )
+
+
+def name_toggles(app, pagename, templatename, context, doctree):
+    """html-page-context: the side bar folds the API pages away, by a control without a name."""
+    theme_tree = context.get("generate_toctree_html")
+    if theme_tree is None:
+        return
+
+    def named_tree(*args, **kwargs):
+        tree = theme_tree(*args, **kwargs)
+        for summary in tree.select("li > details > summary") if tree else ():
+            link = summary.parent.parent.find("a", recursive=False)
+            if link is not None:  # else the summary holds the heading itself
+                summary["aria-label"] = f"Pages below {' '.join(link.get_text().split())}"
+        return tree
+
+    context["generate_toctree_html"] = named_tree

@@ -1,6 +1,6 @@
 """The claims ledger and the tables of the papers' checkable statements."""
 
-from math import floor, isfinite, log10
+from collections import Counter
 
 from book_papers import (
     DEFAULT,
@@ -16,6 +16,8 @@ from book_tables import code, joined, link, paragraph, table
 from docutils import nodes
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
+
+from icl_lib.claims import verdicts, words
 
 BOUNDS = {"at_most": "at most ", "at_least": "at least "}
 
@@ -36,25 +38,13 @@ class PaperStatements(SphinxDirective):
         return paper_placeholder(self, "paper-statements")
 
 
-def number(value):
-    """Six significant digits at most; of a rounding error two are enough."""
-    text = f"{value:.2g}" if abs(value) < 1e-6 else f"{value:.6g}"
-    return text.replace("e-0", "e-").replace("-", "\u2212")
-
-
-def with_error(value, se):
-    """A value rounded to two significant digits of its standard error."""
-    if not se or not isfinite(se) or not isfinite(value):
-        return number(value)
-    digits = min(max(1 - floor(log10(abs(se))), 0), 12)
-    return f"{value:.{digits}f} \u00b1 {se:.{digits}f}".replace("-", "\u2212")
-
-
 def anchor(name):
     return nodes.make_id(f"ledger-{name}")
 
 
 def verdict(claim):
+    if claim["kind"] == "record":
+        return [paragraph("for the record")]
     kind = claim["verdict"]
     parts = [nodes.inline(kind, kind, classes=["icl-verdict", "icl-" + kind.replace(" ", "-")])]
     if claim.get("note"):
@@ -69,40 +59,80 @@ def source(claim):
     return text + " (value derived for this book)" if derived else text
 
 
+def expected(claim, se):
+    """The expected value with its tolerance."""
+    if claim["kind"] == "record":
+        low, high = claim["band"]
+        return [paragraph(f"{words.short(low)} to {words.short(high)}")]
+    bound = BOUNDS.get(claim["mode"], "") + words.short(claim["expected"])
+    return [paragraph(bound), paragraph(words.tolerance_in_words(claim, se is not None))]
+
+
+def reason(claim):
+    """Why this tolerance, beside the claim: there the text has room."""
+    return [paragraph("Tolerance: ", claim["reason"])] if claim.get("reason") else []
+
+
+def null(claim, payload):
+    """What the number would be otherwise."""
+    if "otherwise" not in claim:
+        return "\u2013"
+    value = verdicts.null_value(claim, payload.get("null"))
+    says = claim["otherwise"]["says"].rstrip(".")
+    return says if value is None else [paragraph(words.short(value)), paragraph(says)]
+
+
+def counted(known):
+    """How many claims of each verdict; records are not in the totals."""
+    counts = Counter(claim["verdict"] for claim in known.values() if claim["kind"] != "record")
+    total = ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
+    records = sum(claim["kind"] == "record" for claim in known.values())
+    aside = f" Beside them {records} numbers are kept for the record." if records else ""
+    return f"{sum(counts.values())} claims: {total}.{aside}" if counts else "No claims yet."
+
+
+HEADS = ["Claim and source", "Verdict", "Kind", "Expected", "Measured", "Otherwise", "Margin"]
+
+
+def ledger_row(app, docname, chapter, payload, claim):
+    name, se = payload["id"], payload.get("se")
+    where = link(app, docname, chapter.docname, code(name), nodes.make_id(f"claim-{name}"))
+    formerly = nodes.inline(
+        "", "", ids=[anchor(claim["was"])]
+    )  # links with the old number still work
+    row = [
+        [
+            formerly,
+            claim["statement"],
+            paragraph(source(claim), ". Cell: ", where),
+            *reason(claim),
+        ],
+        verdict(claim),
+        claim["kind"],
+        expected(claim, se),
+        words.with_error(payload["measured"], se),
+        null(claim, payload),
+        verdicts.margin(claim, payload["measured"], se, payload.get("null")),
+    ]
+    return row, [anchor(name)]
+
+
 def ledger_nodes(app, docname):
     """One table a chapter, after a line that counts the verdicts."""
-    from icl_lib.claims import tolerance_in_words
-
     known = claims_file(app)
-    counts = {}
-    for claim in known.values():
-        counts[claim["verdict"]] = counts.get(claim["verdict"], 0) + 1
-    summary = ", ".join(
-        f"{count} {kind}" for kind, count in sorted(counts.items(), key=lambda i: -i[1])
-    )
-    out = [paragraph(f"{len(known)} claims: {summary}." if known else "No claims yet.")]
+    out = [paragraph(counted(known))]
     for chapter in chapters(app):
         if not chapter.claims:
             continue
         number_, title = chapter_title(app, chapter.docname)
-        rows = []
-        for _, payload in chapter.claims:
-            name, claim = payload["id"], known[payload["id"]]
-            where = nodes.make_id(f"claim-{name}")
-            where = link(app, docname, chapter.docname, code(name), where)
-            row = [
-                [claim["statement"], paragraph(source(claim), ". Cell: ", where)],
-                BOUNDS.get(claim["mode"], "") + number(claim["expected"]),
-                with_error(payload["measured"], payload.get("se")),
-                tolerance_in_words(claim, payload.get("se") is not None),
-                verdict(claim),
-            ]
-            rows.append((row, anchor(name)))
+        rows = [
+            ledger_row(app, docname, chapter, payload, known[payload["id"]])
+            for _, payload in chapter.claims
+        ]
         heading = nodes.rubric("", "", ids=[f"ledger-chapter-{chapter.number}"])
         heading += link(app, docname, chapter.docname, f"Chapter {number_}: {title}")
-        heads = ["Claim and source", "Expected", "Measured", "Tolerance", "Verdict"]
         caption = f"Claims of Chapter {number_}, {title}"
-        out += [heading, table(caption, f"claims-{chapter.number}", heads, rows)]
+        out += [heading, table(caption, f"claims-{chapter.number}", HEADS, rows)]
     return out
 
 
@@ -125,7 +155,7 @@ def check_statements(app, env):
     for paper in known.values():
         covered = covering(app, paper)
         problems += [
-            f"book/claims.yml: {', '.join(names)}: there is no statement {row} in {paper.file}"
+            f"book/claims: {', '.join(names)}: there is no statement {row} in {paper.file}"
             for row, names in covered.items()
             if row not in paper.statements
         ]
@@ -146,7 +176,7 @@ def statement_nodes(app, docname, paper=DEFAULT):
     for row, statement in paper.statements.items():
         names = [name for name in covered.get(row, ()) if name in checked]
         where = {checked[name][0].docname: checked[name][0] for name in names}
-        verdicts = {known[name]["verdict"]: None for name in names}
+        found = {known[name].get("verdict", "for the record"): None for name in names}
         missing = (LATER, "\u2013") if statement.later else ("\u2013", "not checked yet")
         rows.append(
             [
@@ -156,7 +186,7 @@ def statement_nodes(app, docname, paper=DEFAULT):
                 or [missing[0]],
                 joined([link(app, docname, docname, code(name), anchor(name)) for name in names])
                 or [missing[1]],
-                ", ".join(verdicts) or "\u2013",
+                ", ".join(found) or "\u2013",
             ]
         )
     heads = ["No.", "Statement", "Chapter", "Claims", "Verdict"]

@@ -72,8 +72,7 @@ def claims_of(claims, paper):
 def strangers(claims, known):
     """A complaint for every claim that names a paper without a file."""
     return [
-        f"book/claims.yml: claim {name}: there is no paper {paper_of(claim)}, only "
-        f"{', '.join(known)}"
+        f"book/claims: claim {name}: there is no paper {paper_of(claim)}, only {', '.join(known)}"
         for name, claim in claims.items()
         if paper_of(claim) not in known
     ]

@@ -1,17 +1,16 @@
-"""Claims and run reports, read out of the notebooks as they were executed for this build."""
+"""Claims and run reports of the executed chapters, read out of the execution store."""
 
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import nbformat
-import yaml
+import book_checks
+import book_store
 from docutils import nodes
 from sphinx.errors import ExtensionError
 
-CLAIM = "application/vnd.icl.claim+json"
-RUN = "application/vnd.icl.run+json"
+from icl_lib.claims import files
+from icl_lib.claims.cells import CLAIM_MIME, RUN_MIME
 
 
 class Generated(nodes.General, nodes.Element):
@@ -28,18 +27,6 @@ class Chapter:
     run: dict | None = None
 
 
-def accept_payloads():
-    """Let myst-nb pass over our two MIME types: they are for this extension, not for the page."""
-    from myst_nb.core.render import NbElementRenderer
-
-    original = NbElementRenderer.render_unhandled
-
-    def render_unhandled(self, data):
-        return [] if data.mime_type in (CLAIM, RUN) else original(self, data)
-
-    NbElementRenderer.render_unhandled = render_unhandled
-
-
 def placeholder(directive, kind, **attributes):
     """The node a directive returns; its page is read again at every build."""
     env = directive.env
@@ -48,8 +35,9 @@ def placeholder(directive, kind, **attributes):
 
 
 def claims_file(app):
-    path = Path(app.srcdir) / "book" / "claims.yml"
-    return (yaml.safe_load(path.read_text(encoding="utf8")) or {}) if path.exists() else {}
+    """name -> expectation, over all chapters."""
+    folder = Path(app.srcdir) / "book" / "claims"
+    return files.every_claim(folder) if folder.is_dir() else {}
 
 
 def chapters(app):
@@ -68,45 +56,18 @@ def chapters(app):
 
 
 def executed_notebook(app, docname):
-    """The notebook with its outputs.
-
-    myst-nb writes it to _build/jupyter_execute, but without outputs if they came from its cache:
-    then the cache is asked, and that file is completed.
-    """
-    path = Path(app.outdir).resolve().parent / "jupyter_execute" / (docname + ".ipynb")
-    cache = app.env.mystnb_config.execution_cache_path
-    if app.config.nb_execution_mode == "cache" and Path(cache).is_dir():
-        from jupyter_cache import get_cache
-
-        try:
-            source = nbformat.read(app.env.doc2path(docname), as_version=4)
-            _, notebook = get_cache(str(cache)).merge_match_into_notebook(source)
-        except KeyError:
-            raise ExtensionError(f"{docname}: not in the execution cache {cache}") from None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(nbformat.writes(notebook), encoding="utf8")
-        return notebook
-    if not path.exists():
-        raise ExtensionError(f"{docname}: no executed notebook at {path}")
-    return nbformat.read(path, as_version=4)
+    """The notebook with its outputs."""
+    notebook = book_store.find(Path(app.env.doc2path(docname)), app.srcdir)
+    if notebook is None:
+        raise ExtensionError(f"{docname}: no valid execution in {book_store.folder(app.srcdir)}")
+    return notebook
 
 
 def read_chapter(app, docname, number):
-    chapter = Chapter(docname, number)
-    for index, cell in enumerate(executed_notebook(app, docname)["cells"]):
-        for output in cell.get("outputs", ()):
-            data = output.get("data", {})
-            if CLAIM in data:
-                chapter.claims.append((index, as_dict(data[CLAIM])))
-            if RUN in data:
-                chapter.run = as_dict(data[RUN])
-    return chapter
-
-
-def as_dict(value):
-    if isinstance(value, list):
-        value = "".join(value)
-    return json.loads(value) if isinstance(value, str) else value
+    notebook = executed_notebook(app, docname)
+    run = [payload for _, payload in book_checks.payloads(notebook, RUN_MIME)]
+    claims = book_checks.payloads(notebook, CLAIM_MIME)
+    return Chapter(docname, number, claims, run[-1] if run else None)
 
 
 def checked_claims(app):
@@ -119,61 +80,20 @@ def checked_claims(app):
 
 
 def check_claims(app, env):
-    """Claims file and executed notebooks must agree; else the build fails, with or without -W."""
+    """Expectations and executed notebooks must agree; else the build fails, with or without -W."""
     app.icl_chapters = None
-    problems, seen = [], {}
-    known = claims_file(app)
+    problems = []
     for chapter in chapters(app):
-        if chapter.run is None:
-            problems.append(f"{chapter.docname}: its last cell must call icl_lib.claims.run_report")
-        elif str(chapter.run.get("chapter")) != chapter.number:
-            problems.append(
-                f"{chapter.docname}: its run report says chapter {chapter.run.get('chapter')}"
-            )
-        for index, payload in chapter.claims:
-            name = payload["id"]
-            if seen.setdefault(name, (chapter.docname, index)) != (chapter.docname, index):
-                problems.append(f"{chapter.docname}: claim {name} is checked a second time")
-            problems += disagreements(chapter, name, payload, known)
-    missing = [name for name in known if name not in seen]
-    problems += [f"book/claims.yml: claim {name} is checked in no notebook" for name in missing]
+        source = Path(app.env.doc2path(chapter.docname))
+        notebook = executed_notebook(app, chapter.docname)
+        problems += book_checks.notebook_problems(notebook, source, app.srcdir)
+        if chapter.run and str(chapter.run["chapter"]) != chapter.number:
+            problems.append(f"{chapter.docname}: its report says chapter {chapter.run['chapter']}")
+    sources = [chapter.docname for chapter in chapters(app)]
+    if app.config.icl_complete:
+        problems += book_checks.orphans(sources, app.srcdir)
     if problems:
         raise ExtensionError("The claims do not add up:\n  " + "\n  ".join(problems))
-
-
-def disagreements(chapter, name, payload, known):
-    if name not in known:
-        return [f"{chapter.docname}: claim {name} is not in book/claims.yml"]
-    from icl_lib.claims import outcome  # after the extension has put the project on the path
-
-    claim, problems = known[name], []
-    if str(claim.get("chapter")) != chapter.number:
-        problems.append(
-            f"{chapter.docname}: claim {name} belongs to chapter {claim.get('chapter')}"
-        )
-    if outcome(claim, payload["measured"], payload.get("se")) != claim["holds"]:
-        says = "holds" if claim["holds"] else "does not hold"
-        problems.append(
-            f"{chapter.docname}: book/claims.yml says that claim {name} {says}, but it measured "
-            f"{payload['measured']} against {claim['expected']}"
-        )
-    return problems
-
-
-def add_claim_anchors(app, doctree, docname):
-    """Give the cell that checks a claim the address #claim-ID, for the ledger's links."""
-    chapter = next((c for c in chapters(app) if c.docname == docname), None)
-    if chapter is None:
-        return
-    cells = {
-        node["cell_index"]: node
-        for node in doctree.findall(nodes.container)
-        if node.get("nb_element") == "cell_code"
-    }
-    for index, payload in chapter.claims:
-        anchor = nodes.make_id(f"claim-{payload['id']}")
-        if index in cells and anchor not in cells[index]["ids"]:
-            cells[index]["ids"].append(anchor)
 
 
 def chapter_title(app, docname):

@@ -60,7 +60,7 @@ def cell(content):
 def table(caption, identifier, headers, rows, widths=None):
     """A captioned table whose first row and first column are header cells.
 
-    ``rows`` holds lists of cell contents; a row may be a pair (list, row id).
+    ``rows`` holds lists of cell contents; a row may be a pair (list, row ids).
     The theme puts every table into a box of its own that scrolls and takes the keyboard's focus.
     """
     widths = widths or [1] * len(headers)
@@ -75,8 +75,8 @@ def table(caption, identifier, headers, rows, widths=None):
     group += nodes.thead("", head)
     body = nodes.tbody()
     for item in rows:
-        content, row_id = item if isinstance(item, tuple) else (item, None)
-        row = nodes.row(ids=[row_id] if row_id else [])
+        content, ids = item if isinstance(item, tuple) else (item, [])
+        row = nodes.row(ids=ids)
         row.extend(cell(part) for part in content)
         body += row
     group += body

@@ -1,12 +1,15 @@
 """The book's Sphinx extension: what is connected to what (the work is in the ``book_*`` modules).
 
-* book_state     drops stale execution results, remembers what a build was made from
-* book_payloads  reads claims and run reports out of the executed notebooks
+* book_store     each chapter as it was executed, by digest (book_digest)
+* book_cache     executes what is missing through pytest (book_pytest), fills MyST-NB's cache
+* book_site      what the site was made from, problems, the first page
+* book_payloads  claims and run reports of the executed chapters; book_checks judges them
+* book_claims    a claim's line on the page
 * book_papers    which papers there are, and what they number and state
 * book_ledger    {claims-ledger} and {paper-statements} of a paper
 * book_map       {paper-map} of a paper
 * book_runs      {run-times}
-* book_api       the API page's module list
+* book_api       the API pages' module lists
 * book_assets    launch buttons, script fixes, the icon subset
 """
 
@@ -18,7 +21,8 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
-os.environ.setdefault("ICL_CLAIMS", "strict")  # a claim that does not hold fails its notebook
+os.environ["ICL_CLAIMS"] = "strict"  # a claim that does not hold fails its notebook, always
+os.environ.pop("ICL_SEED_OFFSET", None)
 os.environ.pop("MPLBACKEND", None)  # "Agg" would drop every inline figure
 
 # this clone's icl_lib, whatever else is installed
@@ -26,15 +30,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import book_api
 import book_assets
+import book_cache
+import book_claims
 import book_ledger
 import book_map
 import book_runs
-import book_state
-from book_payloads import Generated, accept_payloads, add_claim_anchors, check_claims
+import book_site
+from book_payloads import Generated, check_claims
 
 
 def setup(app):
-    accept_payloads()
     app.add_config_value("icl_complete", True, "env", [bool])
     app.add_node(Generated)
     app.add_directive("claims-ledger", book_ledger.ClaimsLedger)
@@ -43,21 +48,23 @@ def setup(app):
     app.add_directive("run-times", book_runs.RunTimes)
 
     app.connect("config-inited", book_assets.configure_repository, priority=100)
-    app.connect("config-inited", book_state.drop_stale_results)
-    app.connect("builder-inited", book_state.collect_problems)
-    app.connect("env-get-outdated", book_state.outdated_documents)
-    app.connect("env-before-read-docs", book_state.mark_running)
+    app.connect("config-inited", book_site.begin)
+    app.connect("config-inited", book_cache.provide, priority=900)  # after MyST-NB's own settings
+    app.connect("env-get-outdated", book_site.outdated_documents)
     app.connect("source-read", book_api.fill_module_list)
     app.connect("autodoc-process-docstring", book_api.norms_are_not_substitutions)
     app.connect("missing-reference", book_api.foreign_type)
     app.connect("env-check-consistency", check_claims)
     app.connect("env-check-consistency", book_map.check_map)
     app.connect("env-check-consistency", book_ledger.check_statements)
-    app.connect("doctree-resolved", add_claim_anchors)
+    app.connect("doctree-resolved", book_claims.fill_claims)
+    app.connect("doctree-resolved", book_claims.add_cell_anchors)
     app.connect("doctree-resolved", fill_generated)
+    app.connect("html-page-context", book_api.name_toggles, priority=900)
     app.connect("html-page-context", book_assets.drop_thebe, priority=900)
     app.connect("build-finished", book_assets.lighten)
-    app.connect("build-finished", book_state.finish, priority=900)
+    app.connect("html-page-context", book_site.say_first_page)
+    app.connect("build-finished", book_site.finish, priority=900)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": False}
 
 

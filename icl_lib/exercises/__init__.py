@@ -1,8 +1,5 @@
 """Checkers for the code exercises: they name the first property that fails and give a hint.
 
-``check("03-noisy-preconditioner", my_function)`` prints one message. It never shows the answer.
+``from icl_lib.exercises.part2 import check``, then ``check("03-noisy-preconditioner", answer)``
+prints one message. It never shows the answer. A module a part: a chapter depends on its own only.
 """
-
-from icl_lib.exercises.checker import check, names, run
-
-__all__ = ["check", "names", "run"]

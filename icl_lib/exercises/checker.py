@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from icl_lib import _checks
+
 
 @dataclass(frozen=True)
 class Property:
@@ -23,42 +25,48 @@ class Result(NamedTuple):
     message: str
 
 
-def run(name: str, answer: Callable) -> Result:
-    """Check ``answer`` against the exercise ``name``.
+class Exercises:
+    """The exercises of one part of the book: name -> list of properties.
 
-    Raises
-    ------
-    ValueError
-        If there is no such exercise or ``answer`` cannot be called.
+    A part's module makes one and exports its :meth:`check`; no module has to know all parts.
     """
-    properties = _registry()
-    if name not in properties:
-        raise ValueError(f"name must be one of {sorted(properties)}, got {name!r}")
-    if not callable(answer):
-        raise ValueError(f"answer must be a function, got {answer!r}")
-    for number, prop in enumerate(properties[name], start=1):
-        failure = _failure(prop, answer)
-        if failure:
-            return Result(
-                False, f"Not yet. Property {number}: {prop.says}. {failure}Hint: {prop.hint}"
-            )
-    return Result(True, f"All {len(properties[name])} properties hold.")
 
+    def __init__(self, properties: dict[str, list[Property]]):
+        self.properties = properties
 
-def check(name: str, answer: Callable) -> None:
-    """Check ``answer`` and print the result.
+    def names(self) -> list[str]:
+        """Return the names of the part's exercises."""
+        return sorted(self.properties)
 
-    Raises
-    ------
-    ValueError
-        If there is no such exercise or ``answer`` cannot be called.
-    """
-    print(run(name, answer).message)
+    def run(self, name: str, answer: Callable) -> Result:
+        """Check ``answer`` against the exercise ``name``.
 
+        Raises
+        ------
+        ValueError
+            If there is no such exercise or ``answer`` cannot be called.
+        """
+        if _checks.text("name", name) not in self.properties:
+            raise ValueError(f"name must be one of {self.names()}, got {name!r}")
+        if not callable(answer):
+            raise ValueError(f"answer must be a function, got {answer!r}")
+        for number, prop in enumerate(self.properties[name], start=1):
+            failure = _failure(prop, answer)
+            if failure:
+                return Result(
+                    False, f"Not yet. Property {number}: {prop.says}. {failure}Hint: {prop.hint}"
+                )
+        return Result(True, f"All {len(self.properties[name])} properties hold.")
 
-def names() -> list[str]:
-    """Return the names of all exercises with a checker."""
-    return sorted(_registry())
+    def check(self, name: str, answer: Callable) -> None:
+        """Check ``answer`` and print the result.
+
+        Raises
+        ------
+        ValueError
+            If there is no such exercise or ``answer`` cannot be called.
+        """
+        print(self.run(name, answer).message)
 
 
 def _failure(prop: Property, answer: Callable) -> str:
@@ -66,9 +74,3 @@ def _failure(prop: Property, answer: Callable) -> str:
         return "" if prop.holds(answer) else "It does not hold. "
     except Exception as error:  # the reader's code may fail in any way; say how, and go on
         return f"Your function raised {type(error).__name__}: {error}. "
-
-
-def _registry() -> dict[str, list[Property]]:
-    from icl_lib.exercises import part1, part2, part3  # here: they import Property
-
-    return {**part1.EXERCISES, **part2.EXERCISES, **part3.EXERCISES}

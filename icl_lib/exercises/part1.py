@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from icl_lib.exercises.checker import Property
+from icl_lib.exercises.checker import Exercises, Property
 from icl_lib.theory import solvers
 
 
@@ -38,7 +38,7 @@ def _layer(w_pv, w_kq) -> float:
     return (w_pv @ tokens @ tokens.T @ w_kq @ tokens / 8)[-1, -1]
 
 
-EXERCISES: dict[str, list[Property]] = {
+PROPERTIES: dict[str, list[Property]] = {
     "01-ridge": [
         Property(
             "it returns one finite number",
@@ -93,3 +93,6 @@ EXERCISES: dict[str, list[Property]] = {
         ),
     ],
 }
+
+EXERCISES = Exercises(PROPERTIES)
+check = EXERCISES.check

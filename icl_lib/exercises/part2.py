@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from icl_lib.exercises.checker import Property
+from icl_lib.exercises.checker import Exercises, Property
 from icl_lib.theory import gradient_flow, optimum, random_covariance, shifts
 
 LAM = np.diag([2.0, 1.0, 0.5])
@@ -33,7 +33,7 @@ def _diagonals() -> np.ndarray:
     return np.random.default_rng(0).exponential(size=(400_000, 4))
 
 
-EXERCISES: dict[str, list[Property]] = {
+PROPERTIES: dict[str, list[Property]] = {
     "03-noisy-preconditioner": [
         Property(
             "it returns a matrix of the covariance's shape",
@@ -203,3 +203,6 @@ EXERCISES: dict[str, list[Property]] = {
         ),
     ],
 }
+
+EXERCISES = Exercises(PROPERTIES)
+check = EXERCISES.check

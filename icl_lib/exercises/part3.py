@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from icl_lib.exercises.checker import Property
+from icl_lib.exercises.checker import Exercises, Property
 from icl_lib.theory import linear_systems, sequences
 
 
@@ -88,7 +88,7 @@ def _codes(position: int, width: int = 8) -> np.ndarray:
 
 TABLE = np.arange(16.0).reshape(4, 4) - 5.0
 
-EXERCISES: dict[str, list[Property]] = {
+PROPERTIES: dict[str, list[Property]] = {
     "09-prefix-ridge": [
         Property(
             "it returns one prediction for every state",
@@ -263,3 +263,6 @@ EXERCISES: dict[str, list[Property]] = {
         ),
     ],
 }
+
+EXERCISES = Exercises(PROPERTIES)
+check = EXERCISES.check

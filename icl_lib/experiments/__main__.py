@@ -14,6 +14,7 @@ from icl_lib.experiments import checkpoint
 from icl_lib.experiments.registry import EXPERIMENTS, get
 from icl_lib.experiments.runs import forget, record, seed_band, train_experiment, verify
 from icl_lib.experiments.storage import state_path
+from icl_lib.tasks.randomness import OFFSET_VARIABLE, seed_offset
 from icl_lib.training import TrainingError
 
 MOST_SEEDS = 1000
@@ -79,6 +80,8 @@ def _all_names() -> list[str]:
 
 def _guarded(act, name: str) -> int:
     try:
+        if act in (_train, _verify) and seed_offset():  # with other draws it would be another run
+            raise ValueError(f"{OFFSET_VARIABLE} must be 0 or unset, got {seed_offset()}")
         return act(name)
     except (ValueError, TrainingError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)

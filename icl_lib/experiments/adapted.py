@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -18,7 +17,7 @@ from icl_lib.experiments.sequences import EVALUATION_SEED, predict, sequence_los
 from icl_lib.models.distillation import LinearTwins
 from icl_lib.models.prompting import Prompt, freeze
 from icl_lib.tasks.few_shot import FewShotRegression
-from icl_lib.tasks.randomness import generators
+from icl_lib.tasks.randomness import generators, weights_generator
 from icl_lib.training import TrainConfig
 
 PAIRS = 40  # labelled pairs in a prompt while it is tuned
@@ -71,8 +70,7 @@ class AdaptedExperiment:
 
     def generator(self) -> torch.Generator:
         """Return the generator of the initial weights."""
-        word = np.random.SeedSequence([self.seed, 0, 1]).generate_state(1, dtype=np.uint64)[0]
-        return torch.Generator().manual_seed(int(word >> np.uint64(1)))
+        return weights_generator(self.seed)
 
     def with_seed(self, seed: int):
         """Return the same run with another seed."""

@@ -17,6 +17,7 @@ from icl_lib.models.inspection import first_layer_weights, sensitivity, weights_
 from icl_lib.models.raw import RawConfig, RawTransformer
 from icl_lib.probing import token_probe_errors
 from icl_lib.tasks.dynamics import LinearDynamics, NonlinearDynamics, PartiallyObserved
+from icl_lib.tasks.randomness import weights_generator
 from icl_lib.training import TrainConfig
 
 WINDOW = 8  # the last eight elements, as in the paper's figures
@@ -62,8 +63,7 @@ class RawExperiment(SequenceExperiment):
 
     def build_model(self) -> RawTransformer:
         """Return the untrained model; its initial weights depend on the seed alone."""
-        word = np.random.SeedSequence([self.seed, 0, 1]).generate_state(1, dtype=np.uint64)[0]
-        return RawTransformer(self.model, torch.Generator().manual_seed(int(word >> np.uint64(1))))
+        return RawTransformer(self.model, weights_generator(self.seed))
 
     def curves(self, model: RawTransformer, snapshots: list[tuple[int, dict]]) -> dict:
         """Return what the first layer holds during training, by distance from the last position.
@@ -117,7 +117,9 @@ def first_layer_probe(
     if len(states) <= PROBE_FIT:
         raise ValueError(f"states must hold more than {PROBE_FIT} sequences, got {len(states)}")
     with torch.no_grad():
-        last = model.blocks[0](states @ model.embed.T)[:, -1].double().numpy()
+        # small pieces stay in the processor's cache
+        parts = [model.blocks[0](some @ model.embed.T)[:, -1] for some in states.split(64)]
+    last = torch.cat(parts).double().numpy()
     ridge = probe_ridge * float((last[:PROBE_FIT] ** 2).sum())
     seen = states.double().numpy()
     return token_probe_errors(last, seen, positions, n_fit=PROBE_FIT, ridge=ridge).held_out

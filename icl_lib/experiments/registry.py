@@ -22,7 +22,7 @@ from icl_lib.experiments.raw import RAW_EXPERIMENTS
 from icl_lib.experiments.sequences import SEQUENCE_EXPERIMENTS, SequenceExperiment
 from icl_lib.models.transformer import InContextTransformer, TransformerConfig
 from icl_lib.tasks.inputs import GaussianInputs, RandomDiagonalInputs
-from icl_lib.tasks.randomness import generators
+from icl_lib.tasks.randomness import generators, weights_generator
 from icl_lib.tasks.regression import LinearRegression
 from icl_lib.training import TrainConfig
 
@@ -78,10 +78,7 @@ class Experiment:
 
     def build_model(self) -> InContextTransformer:
         """Return the untrained model; its initial weights depend on the seed alone."""
-        word = np.random.SeedSequence([self.seed, 0, 1]).generate_state(1, dtype=np.uint64)[0]
-        return InContextTransformer(
-            self.model, torch.Generator().manual_seed(int(word >> np.uint64(1)))
-        )
+        return InContextTransformer(self.model, weights_generator(self.seed))
 
     def loss_at(self, model: InContextTransformer, step: int) -> torch.Tensor:
         """Return the training loss of one step: mean squared error over all N + 1 prefixes.

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,7 +23,7 @@ from icl_lib.models.compressed import (
 from icl_lib.models.learned_inverse import LearnedInverse
 from icl_lib.models.sequence import SequenceConfig, SequenceModel
 from icl_lib.tasks.dynamics import ContractingDynamics, FixedTeacher, LinearDynamics
-from icl_lib.tasks.randomness import generators
+from icl_lib.tasks.randomness import generators, weights_generator
 from icl_lib.training import TrainConfig
 
 EVALUATION_SEED = 1_000_003  # no training seed: evaluation sequences are never trained on
@@ -93,8 +92,7 @@ class SequenceExperiment:
         """Return the untrained model; its initial weights depend on the seed alone."""
         if isinstance(self.model, int):
             return LearnedInverse(self.model)
-        word = np.random.SeedSequence([self.seed, 0, 1]).generate_state(1, dtype=np.uint64)[0]
-        return SequenceModel(self.model, torch.Generator().manual_seed(int(word >> np.uint64(1))))
+        return SequenceModel(self.model, weights_generator(self.seed))
 
     def loss_at(self, model: nn.Module, step: int) -> Tensor:
         """Return the training loss of one step.
@@ -181,7 +179,7 @@ def sequence_loss(predictions: Tensor, targets: Tensor) -> Tensor:
     return (predictions - targets).square().sum(-1).mean() / 2
 
 
-def predict(model: nn.Module, states: Tensor, chunk: int = 64) -> Tensor:
+def predict(model: nn.Module, states: Tensor, chunk: int = 32) -> Tensor:
     """Return the model's predictions (B, T, n), computed ``chunk`` sequences at a time.
 
     Small chunks stay in the processor's cache: about twice as fast as the whole batch.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from icl_lib._checks import positive
+from icl_lib._tensor_checks import check_shape, flag, positive_scale, real_tensors
 from icl_lib.layers.softmax import causal_mask, check_qkv
 
 
@@ -28,10 +28,11 @@ def linear_attention(
     Raises
     ------
     ValueError
-        If the shapes do not fit or the normaliser is not positive.
+        If the shapes or the dtypes do not fit (see :mod:`icl_lib.layers` on precision), or the
+        normaliser is not positive.
     """
-    check_qkv(queries, keys, values)
-    positive("normaliser", normaliser)
+    queries, keys, values = check_qkv(queries, keys, values)
+    flag("causal", causal), positive_scale("normaliser", normaliser)
     if not causal:
         # Associativity: K^T V first costs T d_k d_v, not T^2.
         return queries @ (keys.transpose(-1, -2) @ values) / normaliser
@@ -55,12 +56,10 @@ def multi_head_linear_attention(projections: Tensor) -> Tensor:
     Raises
     ------
     ValueError
-        If the shape does not fit.
+        If the shape or the dtype does not fit.
     """
-    if projections.ndim != 5 or projections.shape[2] != 3:
-        raise ValueError(
-            f"projections must have shape (B, T, 3, H, n_a), got {tuple(projections.shape)}"
-        )
+    (projections,) = real_tensors(projections=projections)
+    check_shape("projections", projections, "B", "T", 3, "H", "n_a")
     return _LinearHeads.apply(projections)
 
 

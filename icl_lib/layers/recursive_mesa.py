@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from icl_lib._tensor_checks import MIN_SCALE, check_shape, positive_scale, real_tensors
 from icl_lib.layers.softmax import check_qkv
+
+MAX_LAMBDA = 1e12  # beyond it float64 has no digit left for R after the first keys
 
 
 def recursive_mesa(
@@ -26,7 +29,7 @@ def recursive_mesa(
 
     Parameters and errors are those of :func:`icl_lib.layers.mesa.mesa_attention`.
     """
-    lam = check_mesa(queries, keys, values, lam, forgetting)
+    queries, keys, values, lam, forgetting = check_mesa(queries, keys, values, lam, forgetting)
     shape = keys.shape[:-1]
     gamma = torch.ones_like(keys[..., 0]) if forgetting is None else forgetting.expand(shape)
     flat = [part.reshape(-1, *part.shape[-2:]) for part in (queries, keys)]
@@ -42,12 +45,19 @@ def decay_mask(forgetting: Tensor) -> Tensor:
 
     Source: von Oswald et al. 2023, Appendix B (its transpose: tokens are rows here).
 
+    Raises
+    ------
+    ValueError
+        If ``forgetting`` (..., T) does not lie in (0, 1].
+
+    Examples
+    --------
     >>> decay_mask(torch.tensor([0.3, 0.5, 1.0]))
     tensor([[1.0000, 0.0000, 0.0000],
             [0.5000, 1.0000, 0.0000],
             [0.5000, 1.0000, 1.0000]])
     """
-    logs = forgetting.log().cumsum(-1)
+    logs = _check_forgetting(forgetting).log().cumsum(-1)
     # the exponent is masked first: above the diagonal it is positive and could overflow
     return (logs.unsqueeze(-1) - logs.unsqueeze(-2)).tril().exp().tril()
 
@@ -57,7 +67,8 @@ class _InverseScan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, queries, keys, lam, gamma):
-        inverse = lam[:, None, None] * torch.eye(keys.shape[-1], dtype=keys.dtype)
+        identity = torch.eye(keys.shape[-1], dtype=keys.dtype, device=keys.device)
+        inverse = lam[:, None, None] * identity
         solved = torch.empty_like(queries)
         for t in range(keys.shape[1]):
             hit = inverse @ keys[:, t].unsqueeze(-1)  # R k, (N, d, 1)
@@ -99,24 +110,26 @@ def _step_gradient(d_inverse, inverse, before, key, scale):
     return d_inverse / scale + d_hit @ key.mT, d_key.squeeze(-1), d_scale[:, 0, 0]
 
 
-def check_mesa(queries, keys, values, lam, forgetting) -> Tensor:
-    """Check the arguments of a mesa-layer and return lambda as a tensor.
+def check_mesa(queries, keys, values, lam, forgetting):
+    """Return the arguments of a mesa-layer in one precision, lambda as a tensor.
+
+    Lambda, a parameter of the layer, may be of another real dtype: it is converted to the keys'.
 
     Raises
     ------
     ValueError
         Naming the argument that does not fit.
     """
-    check_qkv(queries, keys, values)
-    if keys.ndim < 2 or 0 in keys.shape or 0 in values.shape:
+    queries, keys, values = check_qkv(queries, keys, values)
+    if isinstance(lam, Tensor):
+        (lam,) = real_tensors(lam=lam)
+        lam = lam.to(keys)
+    else:
+        lam = torch.tensor(positive_scale("lam", lam), dtype=keys.dtype, device=keys.device)
+    if not bool(((lam >= MIN_SCALE) & (lam <= MAX_LAMBDA)).all()):
         raise ValueError(
-            f"keys must have shape (..., T, d), no axis empty, got {tuple(keys.shape)}"
-        )
-    lam = torch.as_tensor(lam, dtype=keys.dtype)
-    if not bool(((lam > 0) & lam.isfinite()).all()):
-        raise ValueError(
-            f"lam must be positive and finite, got entries from {float(lam.min()):.3g} "
-            f"to {float(lam.max()):.3g}"
+            f"lam must be positive, between {MIN_SCALE:g} and {MAX_LAMBDA:g}, got entries from "
+            f"{float(lam.min()):.3g} to {float(lam.max()):.3g}"
         )
     try:
         fits = torch.broadcast_shapes(lam.shape, keys.shape[:-2]) == keys.shape[:-2]
@@ -127,11 +140,15 @@ def check_mesa(queries, keys, values, lam, forgetting) -> Tensor:
             f"lam must broadcast with shape {tuple(keys.shape[:-2])}, got {tuple(lam.shape)}"
         )
     if forgetting is not None:
-        if forgetting.shape != keys.shape[:-1]:
-            raise ValueError(
-                f"forgetting must have shape {tuple(keys.shape[:-1])}, "
-                f"got {tuple(forgetting.shape)}"
-            )
-        if not bool(((forgetting > 0) & (forgetting <= 1)).all()):
-            raise ValueError("forgetting must lie in (0, 1], got entries outside")
-    return lam
+        _, forgetting = real_tensors(keys=keys, forgetting=forgetting)
+        check_shape("forgetting", forgetting, *keys.shape[:-1])
+        forgetting = _check_forgetting(forgetting)
+    return queries, keys, values, lam, forgetting
+
+
+def _check_forgetting(forgetting: Tensor) -> Tensor:
+    (forgetting,) = real_tensors(forgetting=forgetting)
+    check_shape("forgetting", forgetting, "...", "T")
+    if not bool(((forgetting > 0) & (forgetting <= 1)).all()):
+        raise ValueError("forgetting must lie in (0, 1], got entries outside")
+    return forgetting

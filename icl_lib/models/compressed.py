@@ -6,13 +6,22 @@ The paper's first version calls it RevAlg-d, its second CompressedAlg-d. Source:
 
 from __future__ import annotations
 
+import numbers
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from icl_lib._tensor_checks import (
+    check_shape,
+    described,
+    finite_tensors,
+    instance,
+    real_tensors,
+    size,
+)
 from icl_lib.layers.softmax import causal_mask
-from icl_lib.models.sequence import SequenceConfig, SequenceModel
+from icl_lib.models.sequence import SequenceConfig, SequenceModel, model_tokens
 
 CHANNELS = 4
 
@@ -41,9 +50,10 @@ def products(model: SequenceModel) -> Products:
     Raises
     ------
     ValueError
-        If a layer is not linear: the function of other layers is not given by the products alone.
+        If ``model`` is no :class:`icl_lib.models.sequence.SequenceModel`, or a layer is not linear:
+        the function of other layers is not given by the products alone.
     """
-    if set(model.config.layers) != {"linear"}:
+    if set(instance("model", model, SequenceModel).config.layers) != {"linear"}:
         raise ValueError(f"model must have linear layers only, got {model.config.layers}")
     pairs = [block.products() for block in model.blocks]
     return Products(*(torch.stack(side).detach() for side in zip(*pairs, strict=True)))
@@ -62,20 +72,37 @@ def block_means(matrix: Tensor) -> Tensor:
     >>> block_means(torch.kron(torch.ones(4, 4), torch.tensor([[1.0, 9.0], [9.0, 3.0]])))[0]
     tensor([2., 2., 2., 2.])
     """
-    size = matrix.shape[-1]
-    if matrix.ndim < 2 or matrix.shape[-2] != size or size % CHANNELS:
+    (matrix,) = real_tensors(matrix=matrix)
+    check_shape("matrix", matrix, "...", "4n", "4n")
+    if matrix.shape[-1] % CHANNELS:
         raise ValueError(f"matrix must have shape (..., 4n, 4n), got {tuple(matrix.shape)}")
     blocks = matrix.unflatten(-1, (CHANNELS, -1)).unflatten(-3, (CHANNELS, -1))
     return torch.diagonal(blocks, dim1=-3, dim2=-1).mean(-1)  # blocks (..., 4, n, 4, n)
 
 
 def expand(scalars: Tensor, n: int) -> Tensor:
-    """Return (..., 4n, 4n): every scalar of (..., 4, 4) times the identity I_n."""
-    return torch.kron(scalars, torch.eye(n, dtype=scalars.dtype))
+    """Return (..., 4n, 4n): every scalar of (..., 4, 4) times the identity I_n.
+
+    Raises
+    ------
+    ValueError
+        If the scalars do not have that shape or ``n`` is not a positive integer.
+    """
+    (scalars,) = real_tensors(scalars=scalars)
+    check_shape("scalars", scalars, "...", CHANNELS, CHANNELS)
+    identity = torch.eye(size("n", n), dtype=scalars.dtype, device=scalars.device)
+    return torch.kron(scalars.contiguous(), identity)  # kron fails on a transposed view
 
 
 def read_off(weights: Products) -> Coefficients:
-    """Return the scalars of RevAlg-d: the mean diagonal of every block. Read off, not trained."""
+    """Return the scalars of RevAlg-d: the mean diagonal of every block. Read off, not trained.
+
+    Raises
+    ------
+    ValueError
+        If ``weights`` are no :class:`Products`.
+    """
+    weights = Products(*_pair("weights", weights, Products))
     return Coefficients(block_means(weights.key_query), block_means(weights.value))
 
 
@@ -83,8 +110,17 @@ def explained_share(matrix: Tensor) -> Tensor:
     """Return (...): the share of the squared Frobenius norm that "mean diagonal times I" explains.
 
     ``matrix`` is (..., 4n, 4n). One means that nothing is lost by compression.
+
+    Raises
+    ------
+    ValueError
+        If the shape does not fit or a matrix is zero, which leaves nothing to explain.
     """
-    kept = expand(block_means(matrix), matrix.shape[-1] // CHANNELS)
+    (matrix,) = real_tensors(matrix=matrix)
+    means = block_means(matrix)
+    if bool((matrix == 0).all(-1).all(-1).any()):
+        raise ValueError("matrix must not be zero, got a matrix of zeros only")
+    kept = expand(means, matrix.shape[-1] // CHANNELS)
     return kept.square().sum((-2, -1)) / matrix.square().sum((-2, -1))
 
 
@@ -93,7 +129,13 @@ def effective_coefficients(scalars: Coefficients) -> Tensor:
 
     Axes: layer, channel written, value channel, key channel, query channel. Heads can cancel each
     other; this sum is all that the function depends on.
+
+    Raises
+    ------
+    ValueError
+        If ``scalars`` are no :class:`Coefficients` (L, H, 4, 4).
     """
+    scalars = Coefficients(*_pair("scalars", scalars, Coefficients))
     return torch.einsum("lhov,lhkq->lovkq", scalars.value, scalars.key_query)
 
 
@@ -105,10 +147,12 @@ def interpolate(weights: Products, scalars: Coefficients, share: float = 0.5) ->
     Raises
     ------
     ValueError
-        If ``share`` is not between 0 and 1.
+        If ``share`` is not between 0 and 1, or the two do not belong together.
     """
-    if not 0 <= share <= 1:
-        raise ValueError(f"share must be between 0 and 1, got {share!r}")
+    if isinstance(share, bool) or not isinstance(share, numbers.Real) or not 0 <= share <= 1:
+        raise ValueError(f"share must be between 0 and 1, got {described(share)}")
+    weights = Products(*_pair("weights", weights, Products))
+    scalars = Coefficients(*_pair("scalars", scalars, Coefficients))
     n = weights.value.shape[-1] // CHANNELS
     return Products(
         *(
@@ -119,15 +163,34 @@ def interpolate(weights: Products, scalars: Coefficients, share: float = 0.5) ->
 
 
 class ProductModel(nn.Module):
-    """A linear transformer given by its products A and B; the same function as its model."""
+    """A linear transformer given by its products A and B; the same function as its model.
+
+    Raises
+    ------
+    ValueError
+        If the weights are not finite or do not have a matrix for every layer of ``config``.
+    """
+
+    form = Products
 
     def __init__(self, config: SequenceConfig, weights: Products | Coefficients):
         super().__init__()
-        self.config = config
-        self.register_buffer("key_query", weights.key_query)
-        self.register_buffer("value", weights.value)
+        self.config = instance("config", config, SequenceConfig)
+        key_query, value = _pair("weights", weights, self.form)
+        finite_tensors(**{"weights.key_query": key_query, "weights.value": value})
+        check_shape("weights", key_query, len(config.layers), "H", *2 * (self._matrix_size,))
+        self.register_buffer("key_query", key_query)
+        self.register_buffer("value", value)
 
-    tokens = SequenceModel.tokens
+    @property
+    def _matrix_size(self) -> int:
+        """Rows of one head's matrix: 4n for products, 4 for their compressed form."""
+        return self.config.width if self.form is Products else CHANNELS
+
+    def tokens(self, states: Tensor) -> Tensor:
+        """Return the tokens (B, T, 4n) of states (B, T, n)."""
+        _, states = real_tensors(weights=self.value, states=states)
+        return model_tokens(states, self.config)
 
     def forward(self, states: Tensor) -> Tensor:
         """Return the predictions (B, T, n) for states (B, T, n)."""
@@ -139,8 +202,17 @@ class ProductModel(nn.Module):
 
     def update(self, stream: Tensor, key_query: Tensor, value: Tensor) -> Tensor:
         """Return one layer's update (B, T, 4n) from its products (H, 4n, 4n)."""
+        stream, key_query, value = self._checked(stream, key_query, value)
         queries = stream.unsqueeze(1) @ key_query.transpose(1, 2)  # (B, H, T, 4n): A_h e_t
         return (_attend(stream, queries) @ value.transpose(1, 2)).sum(1)
+
+    def _checked(self, stream: Tensor, key_query: Tensor, value: Tensor) -> tuple[Tensor, ...]:
+        """Return the arguments of :meth:`update` in one precision."""
+        parts = real_tensors(stream=stream, key_query=key_query, value=value)
+        check_shape("stream", parts[0], "B", "T", self.config.width)
+        check_shape("key_query", parts[1], "H", self._matrix_size, self._matrix_size)
+        check_shape("value", parts[2], *parts[1].shape)
+        return parts
 
 
 class CompressedModel(ProductModel):
@@ -150,8 +222,11 @@ class CompressedModel(ProductModel):
     e_t'^T A_h e_t with A_h = a_h x I and B_h = b_h x I, the stream clipped as in the full model.
     """
 
+    form = Coefficients
+
     def update(self, stream: Tensor, key_query: Tensor, value: Tensor) -> Tensor:
         """Return one layer's update (B, T, 4n) from its scalars (H, 4, 4)."""
+        stream, key_query, value = self._checked(stream, key_query, value)
         channels = stream.unflatten(-1, (CHANNELS, -1))  # (B, T, 4, n)
         queries = torch.einsum("hwr,btrn->bhtwn", key_query, channels).flatten(-2)
         mixed = _attend(stream, queries).unflatten(-1, (CHANNELS, -1))
@@ -168,3 +243,12 @@ def _attend(stream: Tensor, queries: Tensor) -> Tensor:
     scores = queries.flatten(1, 2) @ stream.transpose(1, 2)  # (B, H T, T)
     scores = scores * causal_mask(length, scores.device).repeat(heads, 1)
     return (scores @ stream).unflatten(1, (heads, length))
+
+
+def _pair(name: str, weights, form: type) -> tuple[Tensor, Tensor]:
+    """Return the two parts (L, H, w, w) of ``weights``, an instance of ``form``."""
+    names = (f"{name}.key_query", f"{name}.value")
+    parts = real_tensors(**dict(zip(names, instance(name, weights, form), strict=True)))
+    check_shape(names[0], parts[0], "L", "H", *("w", "w") if form is Products else (4, 4))
+    check_shape(names[1], parts[1], *parts[0].shape)
+    return parts

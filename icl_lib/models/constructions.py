@@ -7,7 +7,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from icl_lib._checks import nonnegative, positive, positive_int
+from icl_lib._tensor_checks import (
+    check_shape,
+    finite_tensors,
+    instance,
+    nonnegative_scale,
+    positive_scale,
+    real_dtype,
+    real_tensors,
+    size,
+)
 from icl_lib.layers.linear import linear_attention
 from icl_lib.models.raw import RawAttention, sinusoidal_positions
 from icl_lib.tasks.tokens import previous_states
@@ -25,14 +34,12 @@ def preconditioned_step(preconditioner: Tensor) -> tuple[Tensor, Tensor]:
     Raises
     ------
     ValueError
-        If A is not square.
+        If A is not square or not finite.
     """
-    if preconditioner.ndim != 2 or preconditioner.shape[0] != preconditioner.shape[1]:
-        raise ValueError(
-            f"preconditioner must have shape (d, d), got {tuple(preconditioner.shape)}"
-        )
+    (preconditioner,) = finite_tensors(preconditioner=preconditioner)
+    check_shape("preconditioner", preconditioner, "d", "d")
     d = preconditioner.shape[0]
-    w_pv, w_kq = torch.zeros(2, d + 1, d + 1, dtype=preconditioner.dtype)
+    w_pv, w_kq = (preconditioner.new_zeros(d + 1, d + 1) for _ in range(2))
     w_pv[-1, -1] = 1.0
     w_kq[:d, :d] = preconditioner
     return w_pv, w_kq
@@ -48,7 +55,7 @@ def one_gd_step(d: int, step_size: float, dtype=torch.float64) -> tuple[Tensor, 
     Raises
     ------
     ValueError
-        If d or step_size is not positive.
+        If d or step_size is not positive, or dtype is neither float32 nor float64.
 
     Examples
     --------
@@ -56,8 +63,8 @@ def one_gd_step(d: int, step_size: float, dtype=torch.float64) -> tuple[Tensor, 
     tensor([[0.5000, 0.0000],
             [0.0000, 0.0000]], dtype=torch.float64)
     """
-    positive("step_size", step_size)
-    return preconditioned_step(step_size * torch.eye(positive_int("d", d), dtype=dtype))
+    positive_scale("step_size", step_size)
+    return preconditioned_step(step_size * torch.eye(size("d", d), dtype=real_dtype(dtype)))
 
 
 class LayerWeights(NamedTuple):
@@ -78,11 +85,16 @@ def apply_layer(tokens: Tensor, weights: LayerWeights) -> Tensor:
     Raises
     ------
     ValueError
-        If the tokens do not have the width of the weights.
+        If the tokens do not have the width or the dtype of the weights.
     """
-    width = weights.key_query.shape[0]
-    if tokens.ndim < 2 or tokens.shape[-1] != width:
-        raise ValueError(f"tokens must have shape (..., T, {width}), got {tuple(tokens.shape)}")
+    instance("weights", weights, LayerWeights)
+    names = ("weights.key_query", "weights.value", "weights.skip")
+    *parts, tokens = real_tensors(**dict(zip(names, weights, strict=True)), tokens=tokens)
+    width = parts[0].shape[-1] if parts[0].ndim else 0
+    for name, part in zip(names, parts, strict=True):
+        check_shape(name, part, width, width)
+    check_shape("tokens", tokens, "...", "T", width)
+    weights = LayerWeights(*parts)
     queries = tokens @ weights.key_query.T  # A e_t
     mixed = linear_attention(queries, tokens, tokens, causal=True)
     return tokens @ weights.skip.T + mixed @ weights.value.T
@@ -109,13 +121,15 @@ def gradient_step_layer(
     Raises
     ------
     ValueError
-        If ``n`` or ``step_size`` is not positive or ``phi_0`` is not (n, n).
+        If ``n`` or ``step_size`` is not positive, ``phi_0`` is not (n, n) and finite, or ``dtype``
+        is neither float32 nor float64, or not that of ``phi_0``.
     """
-    step_size = positive("step_size", step_size)
-    n = positive_int("n", n)
+    step_size = positive_scale("step_size", step_size)
+    n, dtype = size("n", n), real_dtype(dtype)
     phi_0 = torch.zeros(n, n, dtype=dtype) if phi_0 is None else phi_0
-    if tuple(phi_0.shape) != (n, n):
-        raise ValueError(f"phi_0 must have shape {(n, n)}, got {tuple(phi_0.shape)}")
+    _, phi_0 = real_tensors(weights=torch.zeros((), dtype=dtype), phi_0=phi_0)
+    (phi_0,) = finite_tensors(phi_0=phi_0)
+    check_shape("phi_0", phi_0, n, n)
     value = _blocks(n, 3, {(0, 1): step_size, (0, 2): -step_size * phi_0}, dtype)
     key_query = _blocks(n, 3, {(2, 1): 1.0}, dtype)  # key s_{t'-1}, query s_t
     return LayerWeights(key_query, value, torch.eye(3 * n, dtype=dtype))
@@ -135,11 +149,12 @@ def richardson_layer(
     Raises
     ------
     ValueError
-        If ``n`` or ``step_size`` is not positive, or ``ridge`` or ``momentum`` is negative.
+        If ``n`` or ``step_size`` is not positive, ``ridge`` or ``momentum`` is negative, or
+        ``dtype`` is neither float32 nor float64.
     """
-    n = positive_int("n", n)
-    alpha, beta = positive("step_size", step_size), nonnegative("momentum", momentum)
-    ridge = nonnegative("ridge", ridge)
+    n, dtype = size("n", n), real_dtype(dtype)
+    alpha, beta = positive_scale("step_size", step_size), nonnegative_scale("momentum", momentum)
+    ridge = nonnegative_scale("ridge", ridge)
     key_query = _blocks(n, 4, {(3, 0): 1.0}, dtype)
     value = _blocks(n, 4, {(0, 3): -alpha}, dtype)
     keep = {(0, 0): 1.0 - alpha * ridge + beta, (0, 1): -beta, (0, 2): alpha, (1, 0): 1.0}
@@ -152,8 +167,13 @@ def readout_layer(n: int, dtype=torch.float64) -> LayerWeights:
 
     Source: von Oswald et al. 2023, Proposition 2, last layer: the second channel becomes
     sum_{t'<=t} s_t' s_{t'-1}^T x_t, one step of Proposition 1 from 0 whose query is x_t.
+
+    Raises
+    ------
+    ValueError
+        If ``n`` is not a positive integer or ``dtype`` is neither float32 nor float64.
     """
-    n = positive_int("n", n)
+    n, dtype = size("n", n), real_dtype(dtype)
     key_query = _blocks(n, 4, {(3, 0): 1.0}, dtype)
     value = _blocks(n, 4, {(1, 2): 1.0}, dtype)
     skip = _blocks(n, 4, {(0, 0): 1.0, (2, 2): 1.0, (3, 3): 1.0}, dtype)
@@ -161,7 +181,14 @@ def readout_layer(n: int, dtype=torch.float64) -> LayerWeights:
 
 
 def richardson_tokens(states: Tensor) -> Tensor:
-    """Return the start (0, 0, s_t, s_{t-1}), (..., T, 4n), for states (..., T, n); s_0 = 0."""
+    """Return the start (0, 0, s_t, s_{t-1}), (..., T, 4n), for states (..., T, n); s_0 = 0.
+
+    Raises
+    ------
+    ValueError
+        If ``states`` has fewer than two axes.
+    """
+    (states,) = real_tensors(states=states)
     zero = torch.zeros_like(states)
     return torch.cat([zero, zero, states, previous_states(states)], dim=-1)
 
@@ -177,7 +204,7 @@ def step_back(width: int, dtype=torch.float64) -> Tensor:
     ValueError
         If ``width`` is odd: the last frequency would lack its cosine.
     """
-    if positive_int("width", width) % 2:
+    if size("width", width) % 2:
         raise ValueError(f"width must be even, got {width}")
     # the code of position 1 holds the sine and cosine of every frequency's turn
     sine, cosine = sinusoidal_positions(2, width, dtype)[1].chunk(2)
@@ -199,7 +226,7 @@ def copying_layer(n: int, sharpness: float) -> RawAttention:
     ValueError
         If ``n`` or ``sharpness`` is not positive.
     """
-    n, sharpness = positive_int("n", n), positive("sharpness", sharpness)
+    n, sharpness = size("n", n), positive_scale("sharpness", sharpness)
     width = 4 * n
     layer = RawAttention("softmax", width, 1, width, positions=True).double()
     with torch.no_grad():

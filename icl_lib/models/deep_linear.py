@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from icl_lib._checks import positive_int
+from icl_lib._tensor_checks import check_shape, flag, positive_scale, size
 from icl_lib.tasks.tokens import check_prompt
 
 
@@ -32,19 +32,24 @@ class DeepLinear(nn.Module):
     layers : number of layers
     move_inputs : whether the inputs are transformed too
     scale : every A_l starts at scale / layers times the identity, every B_l at zero
+
+    Raises
+    ------
+    ValueError
+        If ``d``, ``layers`` or ``scale`` is not positive.
     """
 
     def __init__(self, d: int, layers: int, *, move_inputs: bool = True, scale: float = 0.1):
         super().__init__()
-        positive_int("d", d)
-        positive_int("layers", layers)
+        d, layers, scale = size("d", d), size("layers", layers), positive_scale("scale", scale)
         start = torch.eye(d).repeat(layers, 1, 1)
         self.a = nn.Parameter(scale / layers * start)
-        self.b = nn.Parameter(torch.zeros_like(start)) if move_inputs else None
+        self.b = nn.Parameter(torch.zeros_like(start)) if flag("move_inputs", move_inputs) else None
 
     def forward(self, xs: Tensor, ys: Tensor, x_query: Tensor) -> Tensor:
         """Return predictions (B,) for prompts (B, n, d), (B, n), (B, d)."""
-        check_prompt(xs, ys, x_query)
+        xs, ys, x_query, _ = check_prompt(xs, ys, x_query, weights=self.a)
+        check_shape("xs", xs, "...", "n", self.a.shape[-1])
         n = xs.shape[-2]
         points = torch.cat([xs, x_query.unsqueeze(-2)], dim=-2)  # (B, n+1, d)
         labels = torch.cat([ys, torch.zeros_like(ys[..., :1])], dim=-1)  # (B, n+1)

@@ -10,20 +10,28 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from icl_lib._checks import positive
+from icl_lib._tensor_checks import between, check_generator, instance, positive_scale
 from icl_lib.models.raw import RawAttention, RawTransformer
 
 
 class LinearTwins(nn.Module):
     """One linear attention layer for every attention layer of a model, with its heads and sizes.
 
-    Weights start as N(0, init_std^2) from ``generator``. The linear layers see what the originals
-    see: the residual stream before each layer, and positions in the first.
+    Weights start as N(0, init_std^2) from ``generator``, where None is torch's global one. The
+    linear layers see what the originals see: the residual stream before each layer, and positions
+    in the first.
+
+    Raises
+    ------
+    ValueError
+        If ``model`` is no :class:`icl_lib.models.raw.RawTransformer`, ``init_std`` not positive, or
+        ``generator`` neither None nor a ``torch.Generator``.
     """
 
     def __init__(self, model: RawTransformer, init_std: float = 0.02, generator=None):
         super().__init__()
-        positive("init_std", init_std)
+        instance("model", model, RawTransformer), positive_scale("init_std", init_std)
+        check_generator(generator, optional=True)
         self.layers = nn.ModuleList(_linear_like(block.attention) for block in model.blocks)
         with torch.no_grad():
             for weight in self.parameters():
@@ -34,8 +42,14 @@ class LinearTwins(nn.Module):
 
         Convention: mean over all entries of the difference, divided by the mean square of the
         original's output, so that 1 is a layer that writes nothing.
+
+        Raises
+        ------
+        ValueError
+            If the model has other layers than these, or the states do not fit it.
         """
-        losses, stream = [], states @ model.embed.T
+        self._check_original(model)
+        losses, stream = [], model.embedded(states)
         for block, twin in zip(model.blocks, self.layers, strict=True):
             seen = block.attention_norm(stream).detach()
             target = block.attention(seen).detach()
@@ -49,13 +63,21 @@ class LinearTwins(nn.Module):
         Raises
         ------
         ValueError
-            If there is no such layer.
+            If there is no such layer, or the model has other layers than these.
         """
-        if not 0 <= index < len(self.layers):
-            raise ValueError(f"index must be between 0 and {len(self.layers) - 1}, got {index}")
+        self._check_original(model)
+        index = between("index", index, 0, len(self.layers) - 1)
         replaced = copy.deepcopy(model)
         replaced.blocks[index].attention = self.layers[index]
         return replaced
+
+    def _check_original(self, model: RawTransformer) -> None:
+        """Check that ``model`` has layers of the sizes that these imitate."""
+        blocks = instance("model", model, RawTransformer).blocks
+        theirs = [tuple(block.attention.w_v.shape) for block in blocks]
+        ours = [tuple(layer.w_v.shape) for layer in self.layers]
+        if theirs != ours:
+            raise ValueError(f"model must have layers of the sizes {ours}, got {theirs}")
 
 
 def _linear_like(layer: RawAttention) -> RawAttention:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from icl_lib._checks import positive_int
+from icl_lib._tensor_checks import between, check_shape, instance, real_tensors, size
 from icl_lib.models.raw import RawTransformer
 
 
@@ -20,15 +20,19 @@ def weights_by_distance(weights: Tensor, distances: int, first: int = 10) -> Ten
     Raises
     ------
     ValueError
-        If ``first`` is below ``distances - 1`` or beyond the last row.
+        If ``weights`` are no square matrices, or ``first`` is below ``distances - 1`` or beyond the
+        last row.
 
     Examples
     --------
     >>> weights_by_distance(torch.eye(3), 2, first=1)
     tensor([1., 0.])
     """
+    (weights,) = real_tensors(weights=weights)
+    check_shape("weights", weights, "...", "T", "T")
+    distances, first = size("distances", distances), size("first", first, minimum=0)
     length = weights.shape[-1]
-    if not positive_int("distances", distances) - 1 <= first < length:
+    if not distances - 1 <= first < length:
         raise ValueError(
             f"first must lie between distances - 1 = {distances - 1} and {length - 1}, got {first}"
         )
@@ -45,10 +49,10 @@ def first_layer_weights(model: RawTransformer, states: Tensor) -> Tensor:
     Raises
     ------
     ValueError
-        If the first layer is no softmax layer.
+        If the first layer is no softmax layer, or the states do not fit the model.
     """
-    block = model.blocks[0]
-    return block.attention.attention_weights(block.attention_norm(states @ model.embed.T))
+    block = instance("model", model, RawTransformer).blocks[0]
+    return block.attention.attention_weights(block.attention_norm(model.embedded(states)))
 
 
 def sensitivity(model: RawTransformer, states: Tensor, *, layer: int = 1) -> Tensor:
@@ -65,11 +69,11 @@ def sensitivity(model: RawTransformer, states: Tensor, *, layer: int = 1) -> Ten
     Raises
     ------
     ValueError
-        If the model has no such layer.
+        If the model has no such layer, or the states do not fit it.
     """
-    if not 1 <= layer <= len(model.blocks):
-        raise ValueError(f"layer must be between 1 and {len(model.blocks)}, got {layer}")
-    states = states.detach().requires_grad_(True)
+    blocks = instance("model", model, RawTransformer).blocks
+    layer = between("layer", layer, 1, len(blocks))
+    states = model.checked(states).detach().requires_grad_(True)
     stream = states @ model.embed.T
     for block in model.blocks[:layer]:
         stream = block(stream)
@@ -100,9 +104,12 @@ def element_maps(model: RawTransformer, states: Tensor, first: int = 10) -> Elem
     Raises
     ------
     ValueError
-        If ``first`` is below 1, or fewer tokens are left than the 2n numbers to fit from.
+        If ``first`` is below 1, fewer tokens are left than the 2n numbers to fit from, or the
+        states or their tokens are not finite.
     """
+    states = instance("model", model, RawTransformer).checked(states)
     batch, length, n = states.shape
+    first = size("first", first, minimum=0)
     if first < 1 or batch * (length - first) < 2 * n:
         raise ValueError(
             f"first must be at least 1 and leave at least 2n = {2 * n} tokens, got {first} for "
@@ -112,6 +119,8 @@ def element_maps(model: RawTransformer, states: Tensor, first: int = 10) -> Elem
         tokens = model.blocks[0](states @ model.embed.T)[:, first:].flatten(0, 1).double()
     pairs = torch.cat([states[:, first:], states[:, first - 1 : -1]], dim=-1)
     pairs = pairs.flatten(0, 1).double()
+    if not bool(pairs.isfinite().all() & tokens.isfinite().all()):
+        raise ValueError("states must be finite and make finite tokens, got NaN or infinity")
     maps = torch.linalg.lstsq(pairs, tokens).solution
     left = (tokens - pairs @ maps).square().sum() / tokens.square().sum()
     return ElementMaps(maps[:n].T, maps[n:].T, float(left))
@@ -140,11 +149,19 @@ def element_products(model: RawTransformer, index: int, maps: ElementMaps) -> El
     Raises
     ------
     ValueError
-        If ``index`` is not a layer after the first, whose input the maps describe.
+        If ``index`` is not a layer after the first, whose input the maps describe, or the maps are
+        not those of this model.
     """
-    if not 1 <= index < len(model.blocks):
-        raise ValueError(f"index must be between 1 and {len(model.blocks) - 1}, got {index}")
-    layer = model.blocks[index].attention
+    blocks = instance("model", model, RawTransformer).blocks
+    index = between("index", index, 1, len(blocks) - 1)
+    instance("maps", maps, ElementMaps)
+    current, previous = real_tensors(
+        **{"maps.current": maps.current, "maps.previous": maps.previous}
+    )
+    for name, part in (("maps.current", current), ("maps.previous", previous)):
+        check_shape(name, part, model.config.width, model.config.n)
+    maps = ElementMaps(current, previous, maps.unexplained)
+    layer = blocks[index].attention
     d = torch.stack([maps.current, maps.previous])
     w_q, w_k, w_v, p = (w.detach().to(d.dtype) for w in (layer.w_q, layer.w_k, layer.w_v, layer.p))
     keys, queries = (torch.einsum("hkw,awn->hakn", w, d) for w in (w_k, w_q))
@@ -160,10 +177,19 @@ def identity_share(matrices: Tensor) -> Tensor:
 
     A matrix of independent entries with mean zero has about 1 / n^2.
 
+    Raises
+    ------
+    ValueError
+        If the matrices are not square or one is zero.
+
     Examples
     --------
     >>> identity_share(torch.tensor([[3.0, 0.0], [0.0, 3.0]]))
     tensor(1.)
     """
+    (matrices,) = real_tensors(matrices=matrices)
+    check_shape("matrices", matrices, "...", "n", "n")
+    if bool((matrices == 0).all(-1).all(-1).any()):
+        raise ValueError("matrices must not be zero, got a matrix of zeros only")
     means = matrices.diagonal(dim1=-2, dim2=-1).mean(-1)
     return matrices.shape[-1] * means.square() / matrices.square().sum((-2, -1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from icl_lib._checks import positive, positive_int
+from icl_lib._tensor_checks import check_shape, flag, positive_scale, real_tensors, size
 from icl_lib.tasks.tokens import previous_states
 
 
@@ -18,19 +18,26 @@ class LearnedInverse(nn.Module):
 
     Convention: trained *lagged*, as the authors do: the newest pair (s_{t-1}, s_t) is left out.
     ``forward(states, lagged=False)`` includes it, as a transformer does.
+
+    Raises
+    ------
+    ValueError
+        If ``steps`` or ``ridge`` is not positive.
     """
 
     def __init__(self, steps: int, ridge: float = 1e-3):
         super().__init__()
-        positive_int("steps", steps)
-        self.ridge = positive("ridge", ridge)
+        steps = size("steps", steps)
+        self.ridge = positive_scale("ridge", ridge)
         self.alpha = nn.Parameter(torch.ones(steps))
         self.beta = nn.Parameter(torch.zeros(steps))
 
     def forward(self, states: Tensor, lagged: bool = True) -> Tensor:
         """Return predictions (B, T, n) of s_2..s_{T+1} for states s_1..s_T (B, T, n)."""
+        _, states = real_tensors(weights=self.alpha, states=states)
+        check_shape("states", states, "B", "T", "n")
         gram, cross = prefix_sums(states)
-        if lagged:
+        if flag("lagged", lagged):
             gram, cross = (
                 torch.cat([torch.zeros_like(part[:, :1]), part[:, :-1]], dim=1)
                 for part in (gram, cross)
@@ -40,7 +47,11 @@ class LearnedInverse(nn.Module):
 
     def apply_inverse(self, gram: Tensor, states: Tensor) -> Tensor:
         """Return the approximation of (gram + ridge I)^-1 s, (..., n), for gram (..., n, n)."""
-        system = gram + self.ridge * torch.eye(gram.shape[-1], dtype=gram.dtype)
+        _, gram, states = real_tensors(weights=self.alpha, gram=gram, states=states)
+        check_shape("states", states, "...", "n")
+        check_shape("gram", gram, *states.shape, states.shape[-1])
+        identity = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+        system = gram + self.ridge * identity
         norm = torch.linalg.matrix_norm(system, keepdim=True)
         system, norm = system / norm, norm.squeeze(-1)
         x = y = before = states
@@ -52,6 +63,8 @@ class LearnedInverse(nn.Module):
 
 def prefix_sums(states: Tensor) -> tuple[Tensor, Tensor]:
     """Return sum_{t'<t} s_t' s_t'^T and sum_{t'<=t} s_t' s_{t'-1}^T, (B, T, n, n) each; s_0 = 0."""
+    (states,) = real_tensors(states=states)
+    check_shape("states", states, "B", "T", "n")
     previous = previous_states(states).unsqueeze(-2)
     gram = (previous.transpose(-1, -2) * previous).cumsum(1)
     return gram, (states.unsqueeze(-1) * previous).cumsum(1)

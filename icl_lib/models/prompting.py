@@ -9,14 +9,28 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from icl_lib._checks import positive_int
+from icl_lib._tensor_checks import (
+    check_generator,
+    check_shape,
+    described,
+    finite_tensors,
+    instance,
+    size,
+)
 from icl_lib.tasks.few_shot import few_shot_prompt
 
 
 class Prompt(nn.Module):
     """The learned part: ``eos`` (n,) after each pair and ``prefix`` (P, n), or none for P = 0.
 
-    A given ``eos`` is kept fixed; otherwise it starts as N(0, I) from ``generator`` and is learned.
+    A given ``eos`` is kept fixed; otherwise it starts as N(0, I) from ``generator``, where None is
+    torch's global one, and is learned.
+
+    Raises
+    ------
+    ValueError
+        If ``n`` is not a positive or ``prefix`` a negative integer, ``eos`` is not (n,) and finite,
+        or ``generator`` neither None nor a ``torch.Generator``.
     """
 
     def __init__(
@@ -27,8 +41,12 @@ class Prompt(nn.Module):
         generator: torch.Generator | None = None,
     ):
         super().__init__()
-        positive_int("n", n), positive_int("prefix", prefix, minimum=0)
+        n, prefix = size("n", n), size("prefix", prefix, minimum=0)
+        check_generator(generator, optional=True)
         learned = eos is None
+        if not learned:
+            (eos,) = finite_tensors(eos=eos)
+            check_shape("eos", eos, n)
         start = torch.randn(n, generator=generator) if learned else eos.detach().clone()
         self.eos = nn.Parameter(start, requires_grad=learned)
         drawn = torch.randn(prefix, n, generator=generator)
@@ -54,11 +72,24 @@ def few_shot_predictions(
     model : maps (B, T, n) to (B, T, n)
     xs, ys : (B, N, n)
     eos, prefix : as in :func:`icl_lib.tasks.few_shot.few_shot_prompt`
+
+    Raises
+    ------
+    ValueError
+        If ``model`` cannot be called, or the shapes or the dtypes do not fit.
     """
+    if not callable(model):
+        raise ValueError(f"model must be callable, got {described(model)}")
     prompt = few_shot_prompt(xs, ys, eos=eos, prefix=prefix)
     return model(prompt.tokens)[:, prompt.queries]
 
 
 def freeze(model: nn.Module) -> nn.Module:
-    """Return the model itself, none of whose parameters takes a gradient any more."""
-    return model.eval().requires_grad_(False)
+    """Return the model itself, none of whose parameters takes a gradient any more.
+
+    Raises
+    ------
+    ValueError
+        If ``model`` is no ``torch.nn.Module``.
+    """
+    return instance("model", model, nn.Module).eval().requires_grad_(False)

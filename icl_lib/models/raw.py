@@ -12,9 +12,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from icl_lib._checks import positive, positive_int
+from icl_lib._tensor_checks import (
+    between,
+    check_generator,
+    check_shape,
+    flag,
+    instance,
+    positive_scale,
+    real_dtype,
+    real_tensors,
+    size,
+)
 from icl_lib.layers.softmax import causal_mask
-from icl_lib.models.sequence import KINDS, AttentionLayer
+from icl_lib.models.sequence import AttentionLayer, check_kinds
 
 
 @dataclass(frozen=True)
@@ -42,15 +52,14 @@ class RawConfig:
     init_std: float = 0.05
 
     def __post_init__(self):
-        object.__setattr__(self, "layers", tuple(self.layers))
-        if not self.layers or any(kind not in KINDS for kind in self.layers):
-            raise ValueError(f"layers must be one or more of {KINDS}, got {self.layers!r}")
+        object.__setattr__(self, "layers", check_kinds(self.layers))
         for name in ("n", "width", "heads", "key_size"):
-            positive_int(name, getattr(self, name))
-        positive_int("mlp", self.mlp, minimum=0)
+            size(name, getattr(self, name))
+        size("mlp", self.mlp, minimum=0)
+        flag("layer_norm", self.layer_norm), flag("unit_keys", self.unit_keys)
         if self.clip is not None:
-            positive("clip", self.clip)
-        positive("init_std", self.init_std)
+            positive_scale("clip", self.clip)
+        positive_scale("init_std", self.init_std)
 
 
 def sinusoidal_positions(length: int, width: int, dtype=torch.float32) -> Tensor:
@@ -59,11 +68,18 @@ def sinusoidal_positions(length: int, width: int, dtype=torch.float32) -> Tensor
     Source: Vaswani et al. 2017, Section 3.5, with t = 0 for the first position.
     Convention: all sines come first; the original interleaves them, a permutation of coordinates.
 
+    Raises
+    ------
+    ValueError
+        If a size is not a positive integer or ``dtype`` is neither float32 nor float64.
+
+    Examples
+    --------
     >>> sinusoidal_positions(2, 2)
     tensor([[0.0000, 1.0000],
             [0.8415, 0.5403]])
     """
-    positive_int("length", length), positive_int("width", width)
+    length, width, dtype = size("length", length), size("width", width), real_dtype(dtype)
     half = (width + 1) // 2
     rates = 10_000.0 ** (-torch.arange(half, dtype=torch.float64) / half)
     angles = torch.arange(length, dtype=torch.float64)[:, None] * rates
@@ -76,13 +92,18 @@ class RawAttention(AttentionLayer):
     With ``positions``, ``w_q`` and ``w_k`` (H, n_a, 2 width) act on the token with its position's
     code below it; values see the token alone. Source: von Oswald et al. 2023, methods (positional
     encodings are concatenated to the input of the first layer's queries and keys).
+
+    Raises
+    ------
+    ValueError
+        If ``kind`` is unknown, a size is not a positive integer or an option not True or False.
     """
 
     def __init__(
         self, kind: str, width: int, heads: int, key_size: int, *, positions=False, unit_keys=False
     ):
         super().__init__(kind, width, heads, key_size)
-        self.positions, self.unit_keys = positions, unit_keys
+        self.positions, self.unit_keys = flag("positions", positions), flag("unit_keys", unit_keys)
         if positions:
             for name in ("w_q", "w_k"):
                 setattr(self, name, nn.Parameter(torch.empty(heads, key_size, 2 * width)))
@@ -92,6 +113,7 @@ class RawAttention(AttentionLayer):
 
         A token's code enters as W (token, code) = W_token token + W_code code, the same for all B.
         """
+        tokens = self._checked(tokens)
         width = tokens.shape[-1]
         weights = torch.cat([self.w_q[..., :width], self.w_k[..., :width], self.w_v])
         projected = (tokens @ weights.flatten(0, 1).T).unflatten(-1, (3, *self.w_v.shape[:2]))
@@ -99,7 +121,7 @@ class RawAttention(AttentionLayer):
             return projected
         matchers, values = projected[:, :, :2], projected[:, :, 2:]
         if self.positions:
-            codes = sinusoidal_positions(tokens.shape[1], width, tokens.dtype)
+            codes = sinusoidal_positions(tokens.shape[1], width, tokens.dtype).to(tokens.device)
             w_code = torch.stack([self.w_q, self.w_k])[..., width:]  # (2, H, n_a, width)
             matchers = matchers + torch.einsum("jhaw,tw->tjha", w_code, codes)
         if self.unit_keys:
@@ -131,7 +153,8 @@ class RawAttention(AttentionLayer):
             raise ValueError(f"kind must be 'softmax' to have attention weights, got {self.kind!r}")
         queries, keys, _ = self.project(tokens).permute(2, 0, 3, 1, 4).unbind()
         scores = queries @ keys.transpose(-1, -2) / keys.shape[-1] ** 0.5
-        return scores.masked_fill(~causal_mask(scores.shape[-1]), -torch.inf).softmax(-1)
+        mask = causal_mask(scores.shape[-1], scores.device)
+        return scores.masked_fill(~mask, -torch.inf).softmax(-1)
 
 
 class MLP(nn.Module):
@@ -139,11 +162,14 @@ class MLP(nn.Module):
 
     def __init__(self, width: int, hidden: int):
         super().__init__()
+        size("width", width), size("hidden", hidden)
         self.w_1 = nn.Parameter(torch.empty(hidden, width))
         self.w_2 = nn.Parameter(torch.empty(width, hidden))
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map tokens (..., width) to updates of the same shape."""
+        _, tokens = real_tensors(weights=self.w_1, tokens=tokens)
+        check_shape("tokens", tokens, "...", self.w_1.shape[1])
         return nn.functional.gelu(tokens @ self.w_1.T, approximate="tanh") @ self.w_2.T
 
 
@@ -152,6 +178,7 @@ class Block(nn.Module):
 
     def __init__(self, config: RawConfig, index: int):
         super().__init__()
+        index = between("index", index, 0, len(instance("config", config, RawConfig).layers) - 1)
         self.clip = config.clip
         self.attention = RawAttention(
             config.layers[index],
@@ -168,6 +195,8 @@ class Block(nn.Module):
 
     def forward(self, stream: Tensor) -> Tensor:
         """Map the residual stream (B, T, width) to the next one."""
+        _, stream = real_tensors(weights=self.attention.w_v, stream=stream)
+        check_shape("stream", stream, "B", "T", self.attention.w_v.shape[-1])
         stream = stream + self.attention(self.attention_norm(stream))
         if self.mlp is not None:
             stream = stream + self.mlp(self.mlp_norm(stream))
@@ -178,11 +207,12 @@ class RawTransformer(nn.Module):
     """Predict s_{t+1} from the raw elements s_1, ..., s_t for every t at once.
 
     Source: von Oswald et al. 2023, Tables 2 and 3. All weight matrices start as N(0, init_std^2),
-    drawn from ``generator`` alone.
+    drawn from ``generator`` alone: None is torch's global generator.
     """
 
     def __init__(self, config: RawConfig, generator: torch.Generator | None = None):
         super().__init__()
+        instance("config", config, RawConfig), check_generator(generator, optional=True)
         self.config = config
         self.embed = nn.Parameter(torch.empty(config.width, config.n))
         self.blocks = nn.ModuleList(Block(config, index) for index in range(len(config.layers)))
@@ -192,19 +222,31 @@ class RawTransformer(nn.Module):
                 if weight.ndim > 1:  # not lambda, not a LayerNorm's scale and shift
                     weight.normal_(0.0, config.init_std, generator=generator)
 
+    def checked(self, states: Tensor) -> Tensor:
+        """Return states (B, T, n) in the precision of the weights.
+
+        Raises
+        ------
+        ValueError
+            If the shape or the dtype does not fit.
+        """
+        _, states = real_tensors(weights=self.embed, states=states)
+        check_shape("states", states, "B", "T", self.config.n)
+        return states
+
+    def embedded(self, states: Tensor) -> Tensor:
+        """Return the residual stream (B, T, width) before the first block, for states (B, T, n)."""
+        return self.checked(states) @ self.embed.T
+
     def streams(self, states: Tensor) -> list[Tensor]:
         """Return the residual stream (B, T, width) after the embedding and after every block.
 
         Raises
         ------
         ValueError
-            If ``states`` is not (B, T, n).
+            If ``states`` is not (B, T, n) or not in the precision of the weights.
         """
-        if states.ndim != 3 or states.shape[-1] != self.config.n:
-            raise ValueError(
-                f"states must have shape (B, T, {self.config.n}), got {tuple(states.shape)}"
-            )
-        streams = [states @ self.embed.T]
+        streams = [self.embedded(states)]
         for block in self.blocks:
             streams.append(block(streams[-1]))
         return streams

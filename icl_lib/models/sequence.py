@@ -12,7 +12,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from icl_lib._checks import positive, positive_int
+from icl_lib._tensor_checks import (
+    check_generator,
+    check_shape,
+    described,
+    instance,
+    one_of,
+    positive_scale,
+    real_tensors,
+    size,
+)
 from icl_lib.layers.linear import multi_head_linear_attention
 from icl_lib.layers.mesa import mesa_attention
 from icl_lib.layers.softmax import softmax_attention
@@ -41,21 +50,32 @@ class SequenceConfig:
     init_std: float = 0.01
 
     def __post_init__(self):
-        object.__setattr__(self, "layers", tuple(self.layers))
-        if not self.layers or any(kind not in KINDS for kind in self.layers):
-            raise ValueError(f"layers must be one or more of {KINDS}, got {self.layers!r}")
-        if self.tokens not in TOKENS:
-            raise ValueError(f"tokens must be one of {TOKENS}, got {self.tokens!r}")
+        object.__setattr__(self, "layers", check_kinds(self.layers))
+        one_of("tokens", self.tokens, TOKENS)
         for name in ("n", "heads", "key_size"):
-            positive_int(name, getattr(self, name))
+            size(name, getattr(self, name))
         if self.clip is not None:
-            positive("clip", self.clip)
-        positive("init_std", self.init_std)
+            positive_scale("clip", self.clip)
+        positive_scale("init_std", self.init_std)
 
     @property
     def width(self) -> int:
         """Number of coordinates of a token: four channels."""
         return 4 * self.n
+
+
+def check_kinds(layers) -> tuple[str, ...]:
+    """Return ``layers``, one or more kinds of attention layers, as a tuple.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or one that is not in ``KINDS``.
+    """
+    named = isinstance(layers, (tuple, list)) and len(layers) > 0
+    if not named or any(not isinstance(kind, str) or kind not in KINDS for kind in layers):
+        raise ValueError(f"layers must be one or more of {KINDS}, got {described(layers)}")
+    return tuple(layers)
 
 
 class AttentionLayer(nn.Module):
@@ -65,11 +85,17 @@ class AttentionLayer(nn.Module):
     ``w_v`` (H, n_a, width) and ``p`` (H, width, n_a) act on column vectors, as in the paper. A mesa
     layer has ``log_lambda`` (H,) too: lambda = exp(log_lambda) is positive whatever the optimiser
     does.
+
+    Raises
+    ------
+    ValueError
+        If ``kind`` is not "linear", "softmax" or "mesa", or a size is not a positive integer.
     """
 
     def __init__(self, kind: str, width: int, heads: int, key_size: int):
         super().__init__()
-        self.kind = kind
+        self.kind = one_of("kind", kind, KINDS)
+        size("width", width), size("heads", heads), size("key_size", key_size)
         for name in ("w_q", "w_k", "w_v"):
             setattr(self, name, nn.Parameter(torch.empty(heads, key_size, width)))
         self.p = nn.Parameter(torch.empty(heads, width, key_size))
@@ -77,7 +103,13 @@ class AttentionLayer(nn.Module):
             self.log_lambda = nn.Parameter(torch.zeros(heads))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return the layer's update (B, T, width) for tokens (B, T, width)."""
+        """Return the layer's update (B, T, width) for tokens (B, T, width).
+
+        Raises
+        ------
+        ValueError
+            If the shape or the dtype does not fit (see :mod:`icl_lib.models` on precision).
+        """
         projections = self.project(tokens)
         if self.kind == "linear":
             mixed = multi_head_linear_attention(projections)
@@ -93,12 +125,18 @@ class AttentionLayer(nn.Module):
 
     def project(self, tokens: Tensor) -> Tensor:
         """Return queries, keys and values (B, T, 3, H, n_a) of tokens (B, T, width)."""
+        tokens = self._checked(tokens)
         heads, key_size, _ = self.w_q.shape
         weights = torch.cat([self.w_q, self.w_k, self.w_v]).flatten(0, 1)  # (3 H n_a, width)
         if self.kind != "linear":
             return (tokens @ weights.T).unflatten(-1, (3, heads, key_size))
         columns = weights @ tokens.flatten(0, 1).T  # what linear heads read fastest
         return columns.view(3, heads, key_size, *tokens.shape[:2]).permute(3, 4, 0, 1, 2)
+
+    def _checked(self, tokens: Tensor) -> Tensor:
+        _, tokens = real_tensors(weights=self.w_v, tokens=tokens)
+        check_shape("tokens", tokens, "B", "T", self.w_v.shape[-1])
+        return tokens
 
     def products(self) -> tuple[Tensor, Tensor]:
         """Return A = W_k^T W_q and B = P W_v, (H, width, width) each.
@@ -112,11 +150,12 @@ class SequenceModel(nn.Module):
     """Predict s_{t+1} from s_1, ..., s_t for every t at once.
 
     Source: von Oswald et al. 2023, architecture and Tables 1-3 (constructed tokens). All weights
-    start as N(0, init_std^2), drawn from ``generator`` alone.
+    start as N(0, init_std^2), drawn from ``generator`` alone: None is torch's global generator.
     """
 
     def __init__(self, config: SequenceConfig, generator: torch.Generator | None = None):
         super().__init__()
+        instance("config", config, SequenceConfig), check_generator(generator, optional=True)
         self.config = config
         self.blocks = nn.ModuleList(
             AttentionLayer(kind, config.width, config.heads, config.key_size)
@@ -129,20 +168,8 @@ class SequenceModel(nn.Module):
 
     def tokens(self, states: Tensor) -> Tensor:
         """Return the tokens (B, T, 4n) of states (B, T, n)."""
-        if states.ndim != 3 or states.shape[-1] != self.config.n:
-            raise ValueError(
-                f"states must have shape (B, T, {self.config.n}), got {tuple(states.shape)}"
-            )
-        tokens = constructed_tokens(states)
-        if self.config.tokens == "two-channel":
-            tokens = torch.cat(
-                [
-                    torch.zeros_like(tokens[..., : 2 * self.config.n]),
-                    tokens[..., 2 * self.config.n :],
-                ],
-                dim=-1,
-            )
-        return tokens
+        _, states = real_tensors(weights=self.blocks[0].w_v, states=states)
+        return model_tokens(states, self.config)
 
     def streams(self, states: Tensor) -> list[Tensor]:
         """Return the residual stream (B, T, 4n) before the first and after every layer."""
@@ -154,5 +181,28 @@ class SequenceModel(nn.Module):
         return streams
 
     def forward(self, states: Tensor) -> Tensor:
-        """Return the predictions (B, T, n) for states (B, T, n): the stream's first channel."""
+        """Return the predictions (B, T, n) for states (B, T, n): the stream's first channel.
+
+        Raises
+        ------
+        ValueError
+            If the shape or the dtype does not fit (see :mod:`icl_lib.models` on precision).
+        """
         return self.streams(states)[-1][..., : self.config.n]
+
+
+def model_tokens(states: Tensor, config: SequenceConfig) -> Tensor:
+    """Return the tokens (B, T, 4n) of states (B, T, n) that a model of this config reads.
+
+    Raises
+    ------
+    ValueError
+        If the shape or the dtype of the states does not fit.
+    """
+    (states,) = real_tensors(states=states)
+    check_shape("states", states, "B", "T", instance("config", config, SequenceConfig).n)
+    tokens = constructed_tokens(states)
+    if config.tokens == "two-channel":
+        known = 2 * config.n
+        tokens = torch.cat([torch.zeros_like(tokens[..., :known]), tokens[..., known:]], dim=-1)
+    return tokens

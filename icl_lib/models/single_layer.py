@@ -10,7 +10,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from icl_lib._checks import positive, positive_int
+from icl_lib._tensor_checks import (
+    check_generator,
+    check_shape,
+    finite_tensors,
+    positive_scale,
+    real_dtype,
+    real_tensors,
+    size,
+)
 from icl_lib.tasks.tokens import check_prompt, prompt_matrix
 
 
@@ -31,12 +39,11 @@ def lsa(tokens: Tensor, w_pv: Tensor, w_kq: Tensor, rho: float) -> Tensor:
     ValueError
         If rho is not positive or a matrix does not fit.
     """
-    positive("rho", rho)
-    for name, matrix in (("w_pv", w_pv), ("w_kq", w_kq)):
-        if matrix.shape != (tokens.shape[-2], tokens.shape[-2]):
-            raise ValueError(
-                f"{name} must have shape {(tokens.shape[-2],) * 2}, got {tuple(matrix.shape)}"
-            )
+    positive_scale("rho", rho)
+    tokens, w_pv, w_kq = real_tensors(tokens=tokens, w_pv=w_pv, w_kq=w_kq)
+    check_shape("tokens", tokens, "...", "d+1", "n+1")
+    check_shape("w_pv", w_pv, tokens.shape[-2], tokens.shape[-2])
+    check_shape("w_kq", w_kq, tokens.shape[-2], tokens.shape[-2])
     scores = tokens.transpose(-1, -2) @ w_kq @ tokens / rho  # (..., n+1, n+1)
     return tokens + w_pv @ tokens @ scores
 
@@ -50,7 +57,13 @@ def predict(xs: Tensor, ys: Tensor, x_query: Tensor, w_pv: Tensor, w_kq: Tensor)
     ----------
     xs, ys, x_query : (..., n, d), (..., n), (..., d)
     w_pv, w_kq : (d+1, d+1)
+
+    Raises
+    ------
+    ValueError
+        If the shapes or the dtypes do not fit.
     """
+    xs, ys, x_query, w_pv, w_kq = check_prompt(xs, ys, x_query, w_pv=w_pv, w_kq=w_kq)
     tokens = prompt_matrix(xs, ys, x_query)
     return lsa(tokens, w_pv, w_kq, float(xs.shape[-2]))[..., -1, -1]
 
@@ -68,8 +81,21 @@ def predict_query(
     ----------
     xs, ys, x_query : (..., n, d), (..., n), (..., d)
     u11, u12, u21, u : (d, d), (d,), (d,), () blocks W11_KQ, w21_PV, w21_KQ, w22_PV
+
+    Raises
+    ------
+    ValueError
+        If the shapes or the dtypes do not fit.
     """
-    check_prompt(xs, ys, x_query)
+    xs, ys, x_query, u11, u12, u21, u = check_prompt(
+        xs, ys, x_query, u11=u11, u12=u12, u21=u21, u=u
+    )
+    d = xs.shape[-1]
+    for name, block, shape in (("u11", u11, (d, d)), ("u12", u12, (d,)), ("u21", u21, (d,))):
+        if block.shape != shape:
+            raise ValueError(f"{name} must have shape {shape}, got {tuple(block.shape)}")
+    if u.ndim:
+        raise ValueError(f"u must have shape (), got {tuple(u.shape)}")
     z = x_query @ u11.transpose(-1, -2)  # (..., d)
     values = xs @ u12 + u * ys  # (..., n)
     # Summing v_i x_i before the product with z spares training a pass over the prompt.
@@ -95,14 +121,13 @@ def paper_initialisation(d: int, sigma: float, theta: Tensor) -> tuple[Tensor, T
     ValueError
         If theta has the wrong shape or norm.
     """
-    positive_int("d", d)
-    positive("sigma", sigma)
-    if tuple(theta.shape) != (d, d):
-        raise ValueError(f"theta must have shape {(d, d)}, got {tuple(theta.shape)}")
+    d, sigma = size("d", d), positive_scale("sigma", sigma)
+    (theta,) = finite_tensors(theta=theta)
+    check_shape("theta", theta, d, d)
     gram = theta @ theta.T
     if abs(float(gram.norm()) - 1.0) > 1e-5:
-        raise ValueError(f"theta theta^T must have Frobenius norm 1, got {float(gram.norm()):.6g}")
-    w_pv, w_kq = torch.zeros(2, d + 1, d + 1, dtype=theta.dtype)
+        raise ValueError(f"theta theta^T must have Frobenius norm 1, got {float(gram.norm()):.9g}")
+    w_pv, w_kq = (theta.new_zeros(d + 1, d + 1) for _ in range(2))
     w_pv[-1, -1] = sigma
     w_kq[:d, :d] = sigma * gram
     return w_pv, w_kq
@@ -112,7 +137,15 @@ def random_theta(d: int, generator: torch.Generator, dtype=torch.float32) -> Ten
     """Return a random theta (d, d) with Frobenius norm of theta theta^T equal to 1.
 
     Source: Zhang et al. 2024, the remark after Assumption 3.3.
+
+    Raises
+    ------
+    ValueError
+        If d is not a positive integer, ``generator`` no ``torch.Generator`` or ``dtype`` neither
+        float32 nor float64.
     """
+    d, dtype = size("d", d), real_dtype(dtype)
+    check_generator(generator)
     matrix = torch.randn(d, d, generator=generator, dtype=dtype)
     return matrix / (matrix @ matrix.T).norm().sqrt()
 
@@ -122,6 +155,7 @@ class MergedLSA(nn.Module):
 
     def __init__(self, w_pv: Tensor, w_kq: Tensor):
         super().__init__()
+        w_pv, w_kq = _matrices(w_pv=w_pv, w_kq=w_kq)
         self.w_pv = nn.Parameter(w_pv.clone())
         self.w_kq = nn.Parameter(w_kq.clone())
 
@@ -138,6 +172,7 @@ class FactoredLSA(nn.Module):
 
     def __init__(self, w_p: Tensor, w_v: Tensor, w_k: Tensor, w_q: Tensor):
         super().__init__()
+        w_p, w_v, w_k, w_q = _matrices(w_p=w_p, w_v=w_v, w_k=w_k, w_q=w_q)
         self.w_p, self.w_v = nn.Parameter(w_p.clone()), nn.Parameter(w_v.clone())
         self.w_k, self.w_q = nn.Parameter(w_k.clone()), nn.Parameter(w_q.clone())
 
@@ -158,6 +193,7 @@ class QueryLSA(nn.Module):
 
     def __init__(self, w_pv: Tensor, w_kq: Tensor):
         super().__init__()
+        w_pv, w_kq = _matrices(w_pv=w_pv, w_kq=w_kq)
         self.u11 = nn.Parameter(w_kq[:-1, :-1].clone())
         self.u12 = nn.Parameter(w_pv[-1, :-1].clone())
         self.u21 = nn.Parameter(w_kq[-1, :-1].clone())
@@ -176,7 +212,17 @@ class QueryLSA(nn.Module):
     def full_matrices(self) -> tuple[Tensor, Tensor]:
         """Return (w_pv, w_kq), (d+1, d+1) each, with zeros where the prediction does not look."""
         d = self.u12.shape[0]
-        w_pv, w_kq = torch.zeros(2, d + 1, d + 1, dtype=self.u11.dtype)
+        w_pv, w_kq = self.u11.new_zeros(2, d + 1, d + 1)
         w_pv[-1, :-1], w_pv[-1, -1] = self.u12, self.u
         w_kq[:-1, :-1], w_kq[-1, :-1] = self.u11, self.u21
         return w_pv, w_kq
+
+
+def _matrices(**matrices: Tensor) -> tuple[Tensor, ...]:
+    """Return finite (d+1, d+1) matrices of one size and precision."""
+    checked = finite_tensors(**matrices)
+    first = checked[0]
+    for name, matrix in zip(matrices, checked, strict=True):
+        check_shape(name, matrix, "d+1", "d+1")
+        check_shape(name, matrix, *first.shape)
+    return checked

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from icl_lib._checks import positive_int
+from icl_lib._tensor_checks import check_generator, check_shape, instance, real_tensors, size
 from icl_lib.layers.softmax import SoftmaxAttention
 from icl_lib.tasks.tokens import interleave
 
@@ -22,6 +22,11 @@ class TransformerConfig:
 
     ``max_points`` is the largest number of inputs in a prompt, the query included: the model has
     a learned position embedding for each of its 2 * max_points - 1 tokens.
+
+    Raises
+    ------
+    ValueError
+        If a size is not a positive integer, or ``heads`` do not divide ``width``.
     """
 
     d: int
@@ -32,7 +37,9 @@ class TransformerConfig:
 
     def __post_init__(self):
         for name in ("d", "width", "layers", "heads", "max_points"):
-            positive_int(name, getattr(self, name))
+            size(name, getattr(self, name))
+        if self.width % self.heads:
+            raise ValueError(f"width must be a multiple of heads = {self.heads}, got {self.width}")
 
 
 class Block(nn.Module):
@@ -43,6 +50,7 @@ class Block(nn.Module):
 
     def __init__(self, width: int, heads: int):
         super().__init__()
+        width, heads = size("width", width), size("heads", heads)
         self.norm_attention = nn.LayerNorm(width)
         self.attention = SoftmaxAttention(width, heads)
         self.norm_mlp = nn.LayerNorm(width)
@@ -52,6 +60,8 @@ class Block(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map tokens (B, T, width) to tokens of the same shape."""
+        _, tokens = real_tensors(weights=self.norm_mlp.weight, tokens=tokens)
+        check_shape("tokens", tokens, "B", "T", *self.norm_mlp.normalized_shape)
         tokens = tokens + self.attention(self.norm_attention(tokens))
         return tokens + self.mlp(self.norm_mlp(tokens))
 
@@ -60,12 +70,14 @@ class InContextTransformer(nn.Module):
     """Predict every y_i of a prompt from x_1, y_1, ..., x_{i-1}, y_{i-1}, x_i.
 
     Source: Garg et al. 2022, Section 3. Linear layers start uniform on +-1/sqrt(fan-in), positions
-    N(0, 0.3^2): at this small scale GPT-2's N(0, 0.02^2) sits on the first plateau of the loss for
+    N(0, 0.3^2), drawn from ``generator`` or, where that is None, from torch's global generator: at
+    this small scale GPT-2's N(0, 0.02^2) sits on the first plateau of the loss for
     most of the training that one CPU core can afford.
     """
 
     def __init__(self, config: TransformerConfig, generator: torch.Generator | None = None):
         super().__init__()
+        instance("config", config, TransformerConfig), check_generator(generator, optional=True)
         self.config = config
         self.read_in = nn.Linear(config.d, config.width)
         self.positions = nn.Embedding(2 * config.max_points - 1, config.width)
@@ -97,8 +109,8 @@ class InContextTransformer(nn.Module):
         ValueError
             If the shapes do not fit or the prompt is longer than the position table.
         """
-        if xs.ndim != 3 or xs.shape[-1] != self.config.d:
-            raise ValueError(f"xs must have shape (B, n, {self.config.d}), got {tuple(xs.shape)}")
+        _, xs, ys = real_tensors(weights=self.read_in.weight, xs=xs, ys=ys)
+        check_shape("xs", xs, "B", "n", self.config.d)
         if xs.shape[1] > self.config.max_points:
             raise ValueError(
                 f"xs must hold at most max_points = {self.config.max_points} inputs, "
@@ -112,4 +124,10 @@ class InContextTransformer(nn.Module):
 
     def predict_query(self, xs: Tensor, ys: Tensor, x_query: Tensor) -> Tensor:
         """Return the prediction (B,) for ``x_query`` (B, d) after n examples xs, ys."""
+        _, xs, ys, x_query = real_tensors(
+            weights=self.read_in.weight, xs=xs, ys=ys, x_query=x_query
+        )
+        check_shape("xs", xs, "B", "n", self.config.d)
+        check_shape("ys", ys, *xs.shape[:2])
+        check_shape("x_query", x_query, xs.shape[0], xs.shape[2])
         return self(torch.cat([xs, x_query.unsqueeze(1)], dim=1), ys)[:, -1]

@@ -15,7 +15,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from icl_lib._checks import nonnegative, positive, positive_int
+from icl_lib._tensor_checks import (
+    check_draw,
+    check_shape,
+    nonnegative_scale,
+    one_of,
+    positive_scale,
+    real_dtype,
+    real_tensors,
+    seed,
+    size,
+)
 from icl_lib.tasks.randomness import Generators, as_generators, haar_orthogonal
 
 INITIAL_LAWS = ("uniform", "normal")
@@ -53,7 +63,13 @@ def linear_rollout(w_star: Tensor, drive: Tensor) -> Tensor:
     ----------
     w_star : (B, n, n)
     drive : (B, T, n); its first entry is the initial state
+
+    Raises
+    ------
+    ValueError
+        If the shapes or the dtypes do not fit.
     """
+    w_star, drive = _checked_drive(w_star, drive)
     states, power, stride = drive.clone(), w_star.transpose(-1, -2), 1
     while stride < drive.shape[1]:
         power = power if stride == 1 else power @ power
@@ -84,9 +100,9 @@ class LinearDynamics:
     first_scale = 1.0  # half the width of the uniform law, or the standard deviation
 
     def __post_init__(self):
-        positive_int("n", self.n)
-        nonnegative("noise_std", self.noise_std)
-        _check_initial(self.initial)
+        size("n", self.n)
+        nonnegative_scale("noise_std", self.noise_std)
+        one_of("initial", self.initial, INITIAL_LAWS)
 
     @property
     def n_observed(self) -> int:
@@ -95,6 +111,7 @@ class LinearDynamics:
 
     def draw_systems(self, batch: int, generator: torch.Generator, dtype) -> Tensor:
         """Return the transition matrices (B, n, n)."""
+        batch, _ = check_draw(batch, 1, generator, dtype)
         return haar_orthogonal(batch, self.n, generator, dtype)
 
     def roll_out(self, w_star: Tensor, drive: Tensor) -> Tensor:
@@ -107,17 +124,17 @@ class LinearDynamics:
     def sample(
         self, batch: int, length: int, generator: Generators | torch.Generator, dtype=torch.float32
     ) -> Sequences:
-        """Draw ``batch`` sequences s_1..s_{T+1} with T = ``length``."""
-        batch, length = positive_int("batch", batch), positive_int("length", length)
-        source = as_generators(generator)
+        """Draw ``batch`` sequences s_1..s_{T+1} with T = ``length``, in float32 or float64."""
+        batch, length = size("batch", batch), size("length", length)
+        source, dtype = as_generators(generator), real_dtype(dtype)
         w_star = self.draw_systems(batch, source.task, dtype)
         shape = (batch, length, self.n)
         noise = torch.randn(shape, generator=source.noise, dtype=dtype).mul_(self.noise_std)
-        first = self.draw_first((batch, 1, self.n), source.data, dtype)
+        first = self._first((batch, 1, self.n), source.data, dtype)
         hidden = self.roll_out(w_star, torch.cat([first, noise], dim=1))
         return Sequences(hidden, w_star, hidden)
 
-    def draw_first(self, shape, generator: torch.Generator, dtype) -> Tensor:
+    def _first(self, shape, generator: torch.Generator, dtype) -> Tensor:
         """Return initial states of the given shape, (B, 1, n)."""
         if self.initial == "normal":
             return self.first_scale * torch.randn(shape, generator=generator, dtype=dtype)
@@ -135,16 +152,18 @@ class FixedTeacher(LinearDynamics):
 
     def __post_init__(self):
         super().__post_init__()
-        positive_int("teacher_seed", self.teacher_seed, minimum=0)
+        seed("teacher_seed", self.teacher_seed)
 
     @cached_property
     def teacher(self) -> Tensor:
         """The one transition matrix (n, n), float64."""
+        # no offset: the checkpoints were trained on this teacher
         generator = torch.Generator().manual_seed(self.teacher_seed)
         return haar_orthogonal(1, self.n, generator, torch.float64)[0]
 
     def draw_systems(self, batch: int, generator: torch.Generator, dtype) -> Tensor:
         """Return ``batch`` copies of the one transition matrix (B, n, n)."""
+        batch, _ = check_draw(batch, 1, generator, dtype)
         return self.teacher.to(dtype).expand(batch, -1, -1)
 
 
@@ -161,10 +180,11 @@ class ContractingDynamics(LinearDynamics):
 
     def __post_init__(self):
         super().__post_init__()
-        positive("clip", self.clip)
+        positive_scale("clip", self.clip)
 
     def draw_systems(self, batch: int, generator: torch.Generator, dtype) -> Tensor:
         """Return the transition matrices (B, n, n)."""
+        batch, _ = check_draw(batch, 1, generator, dtype)
         basis = torch.randn(batch, self.n, self.n, generator=generator, dtype=dtype)
         rates = 0.3 + 0.6 * torch.rand(batch, self.n, generator=generator, dtype=dtype)
         slow = torch.randint(self.n, (batch, 1), generator=generator)
@@ -174,6 +194,7 @@ class ContractingDynamics(LinearDynamics):
 
     def roll_out(self, w_star: Tensor, drive: Tensor) -> Tensor:
         """Return the clipped states (B, T, n); the clipping is nonlinear: no prefix sum."""
+        w_star, drive = _checked_drive(w_star, drive)
         states = [drive[:, 0].clamp(-self.clip, self.clip)]
         for noise in drive[:, 1:].unbind(1):
             moved = (w_star @ states[-1].unsqueeze(-1)).squeeze(-1) + noise
@@ -198,15 +219,15 @@ class PartiallyObserved:
     initial: str = "uniform"
 
     def __post_init__(self):
-        positive_int("n_hidden", self.n_hidden)
-        positive_int("n_observed", self.n_observed)
-        nonnegative("noise_std", self.noise_std)
-        nonnegative("observation_noise_std", self.observation_noise_std)
-        positive("observation_std", self.observation_std)
-        _check_initial(self.initial)
+        size("n_hidden", self.n_hidden)
+        size("n_observed", self.n_observed)
+        nonnegative_scale("noise_std", self.noise_std)
+        nonnegative_scale("observation_noise_std", self.observation_noise_std)
+        positive_scale("observation_std", self.observation_std)
+        one_of("initial", self.initial, INITIAL_LAWS)
 
     def sample(self, batch, length, generator, dtype=torch.float32) -> Sequences:
-        """Draw ``batch`` sequences s_1..s_{T+1} with T = ``length``."""
+        """Draw ``batch`` sequences s_1..s_{T+1} with T = ``length``, in float32 or float64."""
         source = as_generators(generator)
         inner = LinearDynamics(self.n_hidden, self.noise_std, self.initial)
         _, w_star, hidden = inner.sample(batch, length, source, dtype)
@@ -232,11 +253,12 @@ class NonlinearDynamics(LinearDynamics):
 
     def __post_init__(self):
         super().__post_init__()
-        positive_int("feature_seed", self.feature_seed, minimum=0)
+        seed("feature_seed", self.feature_seed)
 
     @cached_property
     def weights(self) -> tuple[Tensor, Tensor]:
         """The fixed weights A (4n, n) and B (n, 4n), float64."""
+        # no offset: the checkpoints were trained on these features
         generator = torch.Generator().manual_seed(self.feature_seed)
         a = torch.randn(4 * self.n, self.n, generator=generator, dtype=torch.float64)
         b = torch.randn(self.n, 4 * self.n, generator=generator, dtype=torch.float64)
@@ -244,12 +266,15 @@ class NonlinearDynamics(LinearDynamics):
 
     def features(self, states: Tensor) -> Tensor:
         """Return f(h) (..., n) for states (..., n): unit vectors."""
+        (states,) = real_tensors(states=states)
+        check_shape("states", states, "...", self.n)
         a, b = (weight.to(states.dtype) for weight in self.weights)
         hidden = torch.nn.functional.gelu(states @ a.T, approximate="tanh")
         return torch.nn.functional.normalize(hidden @ b.T, dim=-1)
 
     def roll_out(self, w_star: Tensor, drive: Tensor) -> Tensor:
         """Return the states (B, T, n), one step after the other."""
+        w_star, drive = _checked_drive(w_star, drive)
         states = [drive[:, 0]]
         for noise in drive[:, 1:].unbind(1):
             moved = (w_star @ self.features(states[-1]).unsqueeze(-1)).squeeze(-1)
@@ -257,6 +282,8 @@ class NonlinearDynamics(LinearDynamics):
         return torch.stack(states, dim=1)
 
 
-def _check_initial(law: str) -> None:
-    if law not in INITIAL_LAWS:
-        raise ValueError(f"initial must be one of {INITIAL_LAWS}, got {law!r}")
+def _checked_drive(w_star: Tensor, drive: Tensor) -> tuple[Tensor, Tensor]:
+    w_star, drive = real_tensors(w_star=w_star, drive=drive)
+    check_shape("drive", drive, "B", "T", "n")
+    check_shape("w_star", w_star, drive.shape[0], drive.shape[2], drive.shape[2])
+    return w_star, drive

@@ -12,7 +12,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from icl_lib._checks import nonnegative, positive_int
+from icl_lib._tensor_checks import (
+    check_shape,
+    instance,
+    nonnegative_scale,
+    real_dtype,
+    real_tensors,
+    size,
+)
 from icl_lib.tasks.randomness import Generators, as_generators, haar_orthogonal
 
 
@@ -37,21 +44,26 @@ class FewShotRegression:
 
     Source: von Oswald et al. 2023, few-shot regression. Convention: uniform inputs and label noise
     of standard deviation 0.01 as in the released code; the text has N(0, I) and no noise.
+
+    Raises
+    ------
+    ValueError
+        If ``n`` is not a positive integer or ``noise_std`` is negative.
     """
 
     n: int = 10
     noise_std: float = 0.01
 
     def __post_init__(self):
-        positive_int("n", self.n)
-        nonnegative("noise_std", self.noise_std)
+        size("n", self.n)
+        nonnegative_scale("noise_std", self.noise_std)
 
     def sample(
         self, batch: int, pairs: int, generator: Generators | torch.Generator, dtype=torch.float32
     ) -> FewShot:
-        """Draw ``batch`` tasks with N = ``pairs`` labelled pairs each."""
-        shape = (positive_int("batch", batch), positive_int("pairs", pairs), self.n)
-        source = as_generators(generator)
+        """Draw ``batch`` tasks with N = ``pairs`` labelled pairs each, in float32 or float64."""
+        shape = (size("batch", batch), size("pairs", pairs), self.n)
+        source, dtype = as_generators(generator), real_dtype(dtype)
         w_star = haar_orthogonal(batch, self.n, source.task, dtype)
         xs = 2 * torch.rand(shape, generator=source.data, dtype=dtype) - 1
         noise = torch.randn(shape, generator=source.noise, dtype=dtype)
@@ -69,12 +81,12 @@ def few_shot_prompt(
     ----------
     xs, ys : (B, N, n)
     eos : (n,) or None for no separator
-    prefix : (P, n) or None
+    prefix : (P, n), where P may be 0, or None
 
     Raises
     ------
     ValueError
-        If the shapes do not fit.
+        If the shapes or the dtypes do not fit.
 
     Examples
     --------
@@ -82,19 +94,20 @@ def few_shot_prompt(
     >>> few_shot_prompt(one, two, eos=torch.zeros(1)).tokens[0, :, 0].tolist()
     [1.0, 3.0, 0.0, 2.0, 4.0, 0.0]
     """
-    if xs.ndim != 3 or xs.shape != ys.shape:
-        raise ValueError(f"ys must have the shape (B, N, n) of xs, {xs.shape}, got {ys.shape}")
+    xs, ys = real_tensors(xs=xs, ys=ys)
+    check_shape("xs", xs, "B", "N", "n")
     batch, _, n = xs.shape
+    check_shape("ys", ys, *xs.shape)
     parts = [xs, ys]
     if eos is not None:
-        if tuple(eos.shape) != (n,):
-            raise ValueError(f"eos must have shape {(n,)}, got {tuple(eos.shape)}")
+        _, eos = real_tensors(xs=xs, eos=eos)
+        check_shape("eos", eos, n)
         parts.append(eos.expand_as(xs))
     tokens = torch.stack(parts, dim=2).flatten(1, 2)  # (B, 2N or 3N, n)
-    queries = torch.arange(0, tokens.shape[1], len(parts))
+    queries = torch.arange(0, tokens.shape[1], len(parts), device=xs.device)
     if prefix is not None:
-        if prefix.ndim != 2 or prefix.shape[1] != n:
-            raise ValueError(f"prefix must have shape (P, {n}), got {tuple(prefix.shape)}")
+        _, prefix = real_tensors(xs=xs, prefix=prefix)
+        check_shape("prefix", prefix, "P", n, empty=True)
         tokens = torch.cat([prefix.expand(batch, -1, -1), tokens], dim=1)
         queries = queries + len(prefix)
     return Prompted(tokens, queries)
@@ -104,5 +117,21 @@ def two_tasks(first: FewShot, second: FewShot) -> tuple[Tensor, Tensor]:
     """Return xs and ys (B, N_1 + N_2, n) of one task followed by another.
 
     Source: von Oswald et al. 2023, Figure 18, two tasks in a row.
+
+    Raises
+    ------
+    ValueError
+        If an argument is no :class:`FewShot` or the two do not have the same batch and dimension.
     """
-    return torch.cat([first.xs, second.xs], dim=1), torch.cat([first.ys, second.ys], dim=1)
+    joined = []
+    for part in ("xs", "ys"):
+        one, two = (
+            getattr(instance(name, few, FewShot), part)
+            for name, few in (("first", first), ("second", second))
+        )
+        names = (f"first.{part}", f"second.{part}")
+        one, two = real_tensors(**dict(zip(names, (one, two), strict=True)))
+        check_shape(names[0], one, "B", "N", "n")
+        check_shape(names[1], two, one.shape[0], "N", one.shape[2])
+        joined.append(torch.cat([one, two], dim=1))
+    return joined[0], joined[1]

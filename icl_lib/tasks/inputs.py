@@ -3,6 +3,10 @@
 Every law is a frozen dataclass with a dimension ``d`` and a method
 ``sample(batch, length, generator, dtype)`` that returns :class:`Inputs`. The first four are the
 laws of Zhang et al. 2024; the shifted laws follow Garg et al. 2022 and keep E|x|^2 = d, as they do.
+
+Every ``sample`` raises a ``ValueError`` if ``batch`` or ``length`` is not a positive integer,
+``generator`` is no ``torch.Generator`` or ``dtype`` is neither float32 nor float64; every law does
+if a dimension is not a positive integer or a factor not positive and finite.
 """
 
 from __future__ import annotations
@@ -14,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from icl_lib._checks import covariance_matrix, positive, positive_int, psd_matrix
+from icl_lib._checks import covariance_matrix, psd_matrix
+from icl_lib._tensor_checks import check_draw, described, positive_scale, size
 from icl_lib.tasks.randomness import haar_orthogonal
 
 
@@ -31,6 +36,19 @@ class InputLaw(Protocol):
     d: int
 
     def sample(self, batch: int, length: int, generator: torch.Generator, dtype) -> Inputs: ...
+
+
+def check_law(inputs) -> None:
+    """Check that ``inputs`` has what a task needs of an input law.
+
+    Raises
+    ------
+    ValueError
+        If it has no positive integer ``d`` or no method ``sample``.
+    """
+    if not callable(getattr(inputs, "sample", None)) or not hasattr(inputs, "d"):
+        raise ValueError(f"inputs must be an input law with d and sample, got {described(inputs)}")
+    size("inputs.d", inputs.d)
 
 
 def _normal(shape, generator, dtype) -> Tensor:
@@ -75,6 +93,7 @@ class GaussianInputs:
 
     def sample(self, batch, length, generator, dtype=torch.float32) -> Inputs:
         """Draw ``xs`` (B, n, d) and ``x_query`` (B, d)."""
+        batch, length = check_draw(batch, length, generator, dtype)
         z = _normal((batch, length + 1, self.d), generator, dtype)
         return Inputs(_times(z[:, :length], self._root), _times(z[:, length], self._query_root))
 
@@ -90,11 +109,12 @@ class RandomDiagonalInputs:
     scale: float = 1.0
 
     def __post_init__(self):
-        positive_int("d", self.d)
-        positive("scale", self.scale)
+        size("d", self.d)
+        positive_scale("scale", self.scale)
 
     def sample(self, batch, length, generator, dtype=torch.float32) -> Inputs:
         """Draw ``xs`` (B, n, d) and ``x_query`` (B, d); both share the prompt's covariance."""
+        batch, length = check_draw(batch, length, generator, dtype)
         z = _normal((batch, length + 1, self.d), generator, dtype)
         rate = torch.empty(batch, 1, self.d, dtype=dtype).exponential_(generator=generator)
         x = z * torch.sqrt(self.scale * rate)
@@ -111,7 +131,7 @@ class SkewedInputs:
     d: int
 
     def __post_init__(self):
-        positive_int("d", self.d)
+        size("d", self.d)
 
     def eigenvalues(self) -> np.ndarray:
         """Return the (d,) eigenvalues of the covariance; they sum to d."""
@@ -120,6 +140,7 @@ class SkewedInputs:
 
     def sample(self, batch, length, generator, dtype=torch.float32) -> Inputs:
         """Draw ``xs`` (B, n, d) and ``x_query`` (B, d)."""
+        batch, length = check_draw(batch, length, generator, dtype)
         root = torch.as_tensor(np.sqrt(self.eigenvalues()), dtype=dtype)
         z = _normal((batch, length + 1, self.d), generator, dtype) * root
         x = z @ haar_orthogonal(batch, self.d, generator, dtype).transpose(-1, -2)
@@ -137,12 +158,13 @@ class SubspaceInputs:
     k: int
 
     def __post_init__(self):
-        positive_int("d", self.d)
-        if positive_int("k", self.k) > self.d:
+        size("d", self.d)
+        if size("k", self.k) > self.d:
             raise ValueError(f"k must be at most d = {self.d}, got {self.k}")
 
     def sample(self, batch, length, generator, dtype=torch.float32) -> Inputs:
         """Draw ``xs`` (B, n, d) and ``x_query`` (B, d)."""
+        batch, length = check_draw(batch, length, generator, dtype)
         basis = haar_orthogonal(batch, self.d, generator, dtype)[:, :, : self.k]
         z = _normal((batch, length + 1, self.k), generator, dtype)
         x = z @ basis.transpose(-1, -2) * (self.d / self.k) ** 0.5
@@ -159,10 +181,11 @@ class OrthantInputs:
     d: int
 
     def __post_init__(self):
-        positive_int("d", self.d)
+        size("d", self.d)
 
     def sample(self, batch, length, generator, dtype=torch.float32) -> Inputs:
         """Draw ``xs`` (B, n, d) with the signs of one orthant, and a free ``x_query`` (B, d)."""
+        batch, length = check_draw(batch, length, generator, dtype)
         z = _normal((batch, length + 1, self.d), generator, dtype)
         signs = torch.sign(_normal((batch, 1, self.d), generator, dtype))
         return Inputs(z[:, :length].abs() * signs, z[:, length])
@@ -178,10 +201,11 @@ class OrthogonalQuery:
     d: int
 
     def __post_init__(self):
-        positive_int("d", self.d)
+        size("d", self.d)
 
     def sample(self, batch, length, generator, dtype=torch.float32) -> Inputs:
         """Draw ``xs`` (B, n, d) and ``x_query`` (B, d) in their orthogonal complement."""
+        batch, length = check_draw(batch, length, generator, dtype)
         if length >= self.d:
             raise ValueError(
                 f"length must be below d = {self.d} for a query orthogonal to the prompt, "
@@ -207,10 +231,11 @@ class RepeatedQuery:
     d: int
 
     def __post_init__(self):
-        positive_int("d", self.d)
+        size("d", self.d)
 
     def sample(self, batch, length, generator, dtype=torch.float32) -> Inputs:
         """Draw ``xs`` (B, n, d) and ``x_query`` (B, d), one of the rows of ``xs``."""
+        batch, length = check_draw(batch, length, generator, dtype)
         xs = _normal((batch, length, self.d), generator, dtype)
         index = torch.randint(length, (batch,), generator=generator)
         return Inputs(xs, xs[torch.arange(batch), index])
@@ -227,7 +252,8 @@ class ScaledInputs:
     scale: float
 
     def __post_init__(self):
-        positive("scale", self.scale)
+        check_law(self.inputs)
+        positive_scale("scale", self.scale)
 
     @property
     def d(self) -> int:
@@ -236,6 +262,7 @@ class ScaledInputs:
 
     def sample(self, batch, length, generator, dtype=torch.float32) -> Inputs:
         """Draw from the inner law and scale ``xs`` (B, n, d) and ``x_query`` (B, d)."""
+        batch, length = check_draw(batch, length, generator, dtype)
         xs, x_query = self.inputs.sample(batch, length, generator, dtype)
         return Inputs(self.scale * xs, self.scale * x_query)
 

@@ -13,8 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from icl_lib._checks import finite_array, nonnegative, positive, positive_int, psd_matrix
-from icl_lib.tasks.inputs import GaussianInputs, InputLaw, _root
+from icl_lib._checks import finite_array, psd_matrix
+from icl_lib._tensor_checks import (
+    check_draw,
+    described,
+    flag,
+    nonnegative_scale,
+    positive_scale,
+    real_dtype,
+    size,
+)
+from icl_lib.tasks.inputs import GaussianInputs, InputLaw, _root, check_law
 from icl_lib.tasks.randomness import Generators, as_generators
 
 
@@ -70,9 +79,11 @@ class LinearRegression:
     noisy_query: bool = False
 
     def __post_init__(self):
+        check_law(self.inputs)
         d = self.inputs.d
-        nonnegative("noise_std", self.noise_std)
-        positive("weight_scale", self.weight_scale)
+        nonnegative_scale("noise_std", self.noise_std)
+        positive_scale("weight_scale", self.weight_scale)
+        flag("noisy_query", self.noisy_query)
         if self.prior is not None and self.w_star is not None:
             raise ValueError("prior and w_star exclude each other, got both")
         if self.prior is not None and psd_matrix("prior", self.prior).shape != (d, d):
@@ -82,6 +93,7 @@ class LinearRegression:
 
     def sample_weights(self, batch: int, generator: torch.Generator, dtype) -> Tensor:
         """Draw the weights (B, d) of a batch of tasks."""
+        check_draw(batch, 1, generator, dtype)
         if self.w_star is not None:
             w_star = torch.as_tensor(np.asarray(self.w_star), dtype=dtype).expand(batch, -1)
             return self.weight_scale * w_star
@@ -93,9 +105,9 @@ class LinearRegression:
     def sample(
         self, batch: int, length: int, generator: Generators | torch.Generator, dtype=torch.float32
     ) -> Prompts:
-        """Draw ``batch`` prompts with ``length`` labelled examples each."""
-        batch, length = positive_int("batch", batch), positive_int("length", length)
-        streams = as_generators(generator)
+        """Draw ``batch`` prompts with ``length`` labelled examples each, in float32 or float64."""
+        batch, length = size("batch", batch), size("length", length)
+        streams, dtype = as_generators(generator), real_dtype(dtype)
         xs, x_query = self.inputs.sample(batch, length, streams.data, dtype)
         w_star = self.sample_weights(batch, streams.task, dtype)
         ys = torch.einsum("bnd,bd->bn", xs, w_star)
@@ -124,16 +136,18 @@ class NonlinearRegression:
     noisy_query: bool = True
 
     def __post_init__(self):
-        nonnegative("noise_std", self.noise_std)
+        check_law(self.inputs)
+        nonnegative_scale("noise_std", self.noise_std)
+        flag("noisy_query", self.noisy_query)
         if not callable(self.function):
-            raise ValueError(f"function must be callable, got {self.function!r}")
+            raise ValueError(f"function must be callable, got {described(self.function)}")
 
     def sample(
         self, batch: int, length: int, generator: Generators | torch.Generator, dtype=torch.float32
     ) -> Prompts:
-        """Draw ``batch`` prompts with ``length`` labelled examples each."""
-        batch, length = positive_int("batch", batch), positive_int("length", length)
-        streams = as_generators(generator)
+        """Draw ``batch`` prompts with ``length`` labelled examples each, in float32 or float64."""
+        batch, length = size("batch", batch), size("length", length)
+        streams, dtype = as_generators(generator), real_dtype(dtype)
         xs, x_query = self.inputs.sample(batch, length, streams.data, dtype)
         ys, y_query = self.function(xs), self.function(x_query)
         if ys.shape != xs.shape[:-1]:
@@ -149,8 +163,13 @@ def gaussian_task(covariance, **options) -> LinearRegression:
     """Return the training task of Zhang et al. 2024: x ~ N(0, Lambda), w ~ N(0, I), no noise.
 
     ``options`` are those of :class:`LinearRegression`.
+
+    Raises
+    ------
+    ValueError
+        As :class:`GaussianInputs` and :class:`LinearRegression` do.
     """
-    return LinearRegression(GaussianInputs(np.asarray(covariance)), **options)
+    return LinearRegression(GaussianInputs(finite_array("covariance", covariance)), **options)
 
 
 def _add_noise(ys, y_query, noise_std, noisy_query, generator):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from icl_lib._checks import positive_int
+from icl_lib._tensor_checks import size
 from icl_lib.tasks.inputs import (
     GaussianInputs,
     OrthantInputs,
@@ -35,7 +35,7 @@ def garg_suite(d: int) -> dict[str, LinearRegression]:
     >>> list(garg_suite(8))[:4]
     ['standard', 'skewed covariance', 'half subspace', 'label noise']
     """
-    positive_int("d", d, minimum=2)
+    size("d", d, minimum=2)
     plain = _standard(d)
     suite = {
         "standard": LinearRegression(plain),

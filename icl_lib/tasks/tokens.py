@@ -1,7 +1,7 @@
 """From prompts and sequences to tokens.
 
 The matrix E of Zhang et al., separate x and y tokens, the four channels of von Oswald et al., and
-stacked observations.
+stacked observations. Tensors follow the rule on precision of :mod:`icl_lib.tasks`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from icl_lib._checks import positive_int
+from icl_lib._tensor_checks import check_shape, real_tensors, size
 
 
 def prompt_matrix(xs: Tensor, ys: Tensor, x_query: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ def prompt_matrix(xs: Tensor, ys: Tensor, x_query: Tensor) -> Tensor:
     tensor([[1., 2., 5.],
             [3., 4., 0.]])
     """
-    check_prompt(xs, ys, x_query)
+    xs, ys, x_query = check_prompt(xs, ys, x_query)
     top = torch.cat([xs, x_query.unsqueeze(-2)], dim=-2).transpose(-1, -2)  # (..., d, n+1)
     bottom = torch.cat([ys, torch.zeros_like(ys[..., :1])], dim=-1)  # (..., n+1)
     return torch.cat([top, bottom.unsqueeze(-2)], dim=-2)
@@ -56,8 +56,10 @@ def interleave(xs: Tensor, ys: Tensor) -> Tensor:
     ValueError
         If the shapes do not fit.
     """
+    xs, ys = real_tensors(xs=xs, ys=ys)
+    check_shape("xs", xs, "...", "n", "d")
     n = xs.shape[-2]
-    if ys.shape[:-1] != xs.shape[:-2] or ys.shape[-1] not in (n - 1, n):
+    if ys.ndim == 0 or ys.shape[:-1] != xs.shape[:-2] or ys.shape[-1] not in (n - 1, n):
         raise ValueError(
             f"ys must have shape {tuple(xs.shape[:-2]) + (n - 1,)} for xs of shape "
             f"{tuple(xs.shape)}, got {tuple(ys.shape)}"
@@ -71,10 +73,18 @@ def interleave(xs: Tensor, ys: Tensor) -> Tensor:
 def previous_states(states: Tensor) -> Tensor:
     """Return s_0..s_{T-1}, (..., T, n), for states s_1..s_T (..., T, n); s_0 = 0.
 
+    Raises
+    ------
+    ValueError
+        If ``states`` has fewer than two axes.
+
+    Examples
+    --------
     >>> previous_states(torch.tensor([[5.0], [6.0]]))
     tensor([[0.],
             [5.]])
     """
+    states = _check_states(states)
     return torch.nn.functional.pad(states[..., :-1, :], (0, 0, 1, 0))
 
 
@@ -96,7 +106,7 @@ def constructed_tokens(states: Tensor) -> Tensor:
     tensor([[0., 5., 5., 0.],
             [0., 6., 6., 5.]])
     """
-    _check_states(states)
+    states = _check_states(states)
     return torch.cat([torch.zeros_like(states), states, states, previous_states(states)], dim=-1)
 
 
@@ -110,10 +120,9 @@ def proposition_tokens(states: Tensor, phi_0: Tensor) -> Tensor:
     ValueError
         If the shapes do not fit.
     """
-    _check_states(states)
-    n = states.shape[-1]
-    if tuple(phi_0.shape) != (n, n):
-        raise ValueError(f"phi_0 must have shape {(n, n)}, got {tuple(phi_0.shape)}")
+    states, phi_0 = real_tensors(states=states, phi_0=phi_0)
+    states = _check_states(states)
+    check_shape("phi_0", phi_0, states.shape[-1], states.shape[-1])
     return torch.cat([states @ phi_0.T, states, previous_states(states)], dim=-1)
 
 
@@ -134,34 +143,37 @@ def stacked_observations(states: Tensor, k: int) -> Tensor:
             [6., 5.],
             [7., 6.]])
     """
-    _check_states(states)
+    states, k = _check_states(states), size("k", k)
     length = states.shape[-2]
     delayed = [
         torch.nn.functional.pad(states, (0, 0, lag, 0))[..., :length, :]
-        for lag in range(positive_int("k", k))
+        for lag in range(min(k, length))
     ]
-    return torch.cat(delayed, dim=-1)
+    beyond = states.new_zeros(*states.shape[:-1], max(0, k - length) * states.shape[-1])
+    return torch.cat([*delayed, beyond], dim=-1)
 
 
-def _check_states(states: Tensor) -> None:
-    if states.ndim < 2 or 0 in states.shape[-2:]:
-        raise ValueError(
-            f"states must have shape (..., T, n) with T, n >= 1, got {tuple(states.shape)}"
-        )
+def _check_states(states: Tensor) -> Tensor:
+    (states,) = real_tensors(states=states)
+    check_shape("states", states, "...", "T", "n")
+    return states
 
 
-def check_prompt(xs: Tensor, ys: Tensor, x_query: Tensor) -> None:
-    """Check that ``xs`` (..., n, d), ``ys`` (..., n) and ``x_query`` (..., d) belong together.
+def check_prompt(xs: Tensor, ys: Tensor, x_query: Tensor, **others: Tensor) -> tuple[Tensor, ...]:
+    """Return ``xs`` (..., n, d), ``ys`` (..., n), ``x_query`` (..., d) if they belong together.
+
+    ``others``, a model's weights say, come after them, in the same precision.
 
     Raises
     ------
     ValueError
-        Naming the argument whose shape does not fit, or ``xs`` if there is no example.
+        Naming the argument whose shape or dtype does not fit, or ``xs`` if there is no example.
     """
-    if xs.ndim < 2 or xs.shape[-2] < 1:
-        raise ValueError(f"xs must have shape (..., n, d) with n >= 1, got {tuple(xs.shape)}")
+    xs, ys, x_query, *rest = real_tensors(xs=xs, ys=ys, x_query=x_query, **others)
+    check_shape("xs", xs, "...", "n", "d")
     if ys.shape != xs.shape[:-1]:
         raise ValueError(f"ys must have shape {tuple(xs.shape[:-1])}, got {tuple(ys.shape)}")
     expected = (*xs.shape[:-2], xs.shape[-1])
     if tuple(x_query.shape) != expected:
         raise ValueError(f"x_query must have shape {expected}, got {tuple(x_query.shape)}")
+    return xs, ys, x_query, *rest

@@ -62,7 +62,7 @@ def pair_ridge(xs, ys, ridge) -> np.ndarray:
     ridge = _checks.positive("ridge", ridge)
     gram = _sums_before(xs[..., :, None] * xs[..., None, :]) + ridge * np.eye(xs.shape[-1])
     cross = _sums_before(ys[..., :, None] * xs[..., None, :])
-    return (cross @ np.linalg.solve(gram, xs[..., None]))[..., 0]
+    return (cross @ _checks.solve("ridge", gram, xs[..., None]))[..., 0]
 
 
 def _sums_before(terms: np.ndarray) -> np.ndarray:

@@ -9,14 +9,13 @@ Convention: with the 1/2 of the paper's loss; t is the time of ``d theta/dt = -g
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.integrate import solve_ivp
 
 from icl_lib import _checks
 from icl_lib.theory import _inputs
+from icl_lib.theory._integration import integrate
 from icl_lib.theory.optimum import gamma
 from icl_lib.theory.random_covariance import Moments, moments
 
@@ -42,8 +41,7 @@ def shifted_loss(u11, u, covariance, n_train):
     """
     curvature, covariance = _curvature(covariance, n_train), np.asarray(covariance, dtype=float)
     u11, u = _inputs.state_like(u11, u, covariance)
-    quadratic = np.sum((curvature @ u11 @ covariance) * u11, axis=(-2, -1))
-    return u**2 / 2 * quadratic - u * np.sum((covariance @ covariance) * u11, axis=(-2, -1))
+    return _shifted_loss(u11, u, curvature, covariance)
 
 
 def minimum_shifted_loss(covariance, n_train) -> float:
@@ -80,7 +78,9 @@ def simulate(
 
     ``theta`` (d, d) has ||Theta Theta^T||_F = 1 (see ``normalise_theta``); ``n_times`` equally
     spaced times are kept. Source: Zhang et al. 2024, Assumption 3.3 and eq. (5.4).
-    Raises ``ValueError`` for a theta of another norm or any argument out of range.
+    Raises ``ValueError`` for a theta of another norm, any argument out of range (``rtol`` and
+    ``atol`` are above 0 and at most 1e-3, ``atol`` at most ``sigma``), and where the solver gives
+    up or its solution loses the balance u^2 - ||U_11||_F^2, which the flow keeps (Lemma A.3).
 
     >>> flow = simulate(np.eye(2), 3, normalise_theta(np.eye(2)), 0.1, 20.0)
     >>> (flow.u[-1] * flow.u11[-1]).round(6).tolist()  # Gamma^{-1}
@@ -91,8 +91,9 @@ def simulate(
     def slope(u11, u):
         return _gradient(u11, u, curvature, covariance)
 
-    t, u11, u = _integrate(slope, len(covariance), theta, sigma, t_max, n_times, rtol, atol)
-    return Flow(t, u11, u, shifted_loss(u11, u, covariance, n_train), _norm2(*slope(u11, u)))
+    t, u11, u = integrate(slope, len(covariance), theta, sigma, t_max, n_times, rtol, atol)
+    loss = _shifted_loss(u11, u, curvature, covariance)
+    return Flow(t, u11, u, loss, _norm2(*slope(u11, u)))
 
 
 def normalise_theta(matrix) -> np.ndarray:
@@ -142,7 +143,7 @@ def u_lower_bound(covariance, n_train, theta, sigma) -> float:
     """
     sigma = _below_max_scale(covariance, n_train, sigma)
     signal = _signal(covariance, n_train, theta, sigma)
-    size = np.linalg.norm(covariance, 2)
+    size = np.linalg.norm(np.asarray(covariance, dtype=float), 2)
     return float(sigma / size * math.sqrt(signal / (2 * math.sqrt(len(covariance)))))
 
 
@@ -171,6 +172,7 @@ def asymptotic_rate(covariance, n_train) -> float:
     0.0571
     """
     scales = np.linalg.eigvalsh(gamma(covariance, n_train))
+    covariance = np.asarray(covariance, dtype=float)
     eigenvalues = np.linalg.eigvalsh(covariance)  # both ascending, so they pair up
     u = np.sum(scales**-2.0) ** 0.25
     coupling = eigenvalues / (u * np.sqrt(scales))
@@ -185,13 +187,17 @@ def logistic_s(t, d, n_train, sigma):
 
     ``s = s_inf / (1 + (s_inf/s_0 - 1) exp(-2 sqrt(d) t))``, ``s_0 = sigma^2/d``,
     ``s_inf = 1/(sqrt(d) (1 + (d + 1)/N))``: a plateau, then one drop of the loss.
-    Source: derived.
+    Source: derived. Raises ``ValueError`` for a t < 0 before which s was infinite.
 
     >>> float(logistic_s(0.0, 4, 10, 0.2).round(6))
     0.01
     """
     limit, ratio = _logistic(d, n_train, sigma)
-    return limit / (1 + ratio * np.exp(-2 * math.sqrt(d) * _checks.finite_array("t", t)))
+    with np.errstate(over="ignore", invalid="ignore"):  # far back s is 0, or NaN: refused below
+        size = 1 + ratio * np.exp(-2 * math.sqrt(d) * _checks.finite_array("t", t))
+    if not (size > 0).all():
+        raise ValueError(f"t and sigma = {sigma!r} must give a finite s, got t = {t!r}")
+    return limit / size
 
 
 def logistic_half_time(d, n_train, sigma) -> float:
@@ -215,7 +221,12 @@ def random_shifted_loss(u11, u, moments: Moments):
     The shifted loss under random covariances (zeta_ii = gamma_i).
     Source: Zhang et al. 2024, appendix C.
     """
+    moments = Moments(*_inputs.law_like("moments", moments))
     u11, u = _inputs.state_like(u11, u, moments.zeta)
+    return _random_shifted_loss(u11, u, moments)
+
+
+def _random_shifted_loss(u11, u, moments: Moments):
     quadratic = np.sum(moments.zeta * u11**2, axis=(-2, -1))
     return u**2 / 2 * quadratic - u * np.sum(np.diag(moments.xi) * u11, axis=(-2, -1))
 
@@ -240,13 +251,18 @@ def simulate_random(
         g = np.sum((flat * law.zeta * u11 - pull) * u11, axis=(-2, -1))
         return flat**2 * law.zeta * u11 - flat * pull, g
 
-    t, u11, u = _integrate(slope, len(law.xi), theta, sigma, t_max, n_times, rtol, atol)
-    return Flow(t, u11, u, random_shifted_loss(u11, u, law), _norm2(*slope(u11, u)))
+    t, u11, u = integrate(slope, len(law.xi), theta, sigma, t_max, n_times, rtol, atol)
+    return Flow(t, u11, u, _random_shifted_loss(u11, u, law), _norm2(*slope(u11, u)))
 
 
 def _curvature(covariance, n_train) -> np.ndarray:
     """Gamma Lambda, symmetric: the second moment of the empirical covariance."""
     return gamma(covariance, n_train) @ np.asarray(covariance, dtype=float)
+
+
+def _shifted_loss(u11, u, curvature, covariance):
+    quadratic = np.sum((curvature @ u11 @ covariance) * u11, axis=(-2, -1))
+    return u**2 / 2 * quadratic - u * np.sum((covariance @ covariance) * u11, axis=(-2, -1))
 
 
 def _gradient(u11, u, curvature, covariance) -> tuple[np.ndarray, np.ndarray]:
@@ -259,28 +275,9 @@ def _norm2(g11, g) -> np.ndarray:
     return np.sum(g11**2, axis=(-2, -1)) + g**2
 
 
-def _integrate(slope: Callable, d, theta, sigma, t_max, n_times, rtol, atol):
-    """Follow minus ``slope`` from Assumption 3.3; return t (T,), u11 (T, d, d), u (T,)."""
-    theta = _inputs.normalised_theta("theta", theta, d)
-    sigma, t_max = _checks.positive("sigma", sigma), _checks.positive("t_max", t_max)
-    times = np.linspace(0.0, t_max, _checks.positive_int("n_times", n_times, minimum=2))
-
-    def velocity(_, state):
-        g11, g = slope(state[:-1].reshape(d, d), state[-1])
-        return -np.append(g11, g)
-
-    start = sigma * np.append(theta @ theta.T, 1.0)
-    solved = solve_ivp(
-        velocity, (0.0, t_max), start, method="LSODA", t_eval=times, rtol=rtol, atol=atol
-    )
-    if not solved.success:
-        raise ValueError(f"t_max = {t_max} could not be reached: {solved.message}")
-    return times, solved.y[:-1].T.reshape(-1, d, d), solved.y[-1]
-
-
 def _signal(covariance, n_train, theta, sigma) -> float:
     """||Lambda Theta||_F^2 [2 - sqrt(d) sigma^2 ||Gamma||_op], positive below ``max_scale``."""
-    matrix = gamma(covariance, n_train)
+    matrix, covariance = gamma(covariance, n_train), np.asarray(covariance, dtype=float)
     theta = _inputs.normalised_theta("theta", theta, len(matrix))
     margin = 2 - math.sqrt(len(matrix)) * sigma**2 * np.linalg.norm(matrix, 2)
     return float(np.linalg.norm(covariance @ theta) ** 2 * margin)

@@ -17,21 +17,23 @@ def population_loss(u11, u12, u21, u, covariance, n_train, *, check=True):
     """Return the loss L (...) for u11 (..., d, d), u12 (..., d), u21 (..., d) and u (...).
 
     Tasks are w ~ N(0, I), inputs x ~ N(0, Lambda), prompts of N = ``n_train`` examples.
-    Only array operators and sums are used: float64 torch tensors pass through and keep their
-    gradient (then all array arguments must be tensors). The prediction splits into a part odd in
-    w, with preconditioner ``A = u U_11 + u_12 u_21^T``, and an even part g that only adds error:
+    Only array operators and sums are used: torch tensors of one floating dtype pass through and
+    keep their gradient (then u11, u12, u21, u and covariance must all be tensors). The prediction
+    splits into a part odd in w, with preconditioner ``A = u U_11 + u_12 u_21^T``, and an even part
+    g that only adds error:
     ``2L = tr(Lambda - 2 Lambda A Lambda + A^T Lambda Gamma A Lambda) + E g^2``.
     Source: derived; in the slice it is Zhang et al. 2024, eq. (5.5) plus tr(Lambda)/2.
     Convention: with the 1/2; the query column is part of E E^T, as in the paper.
-    Raises ``ValueError`` where the shapes do not fit or the covariance is not positive definite;
-    ``check=False`` leaves that out, as ``torch.func`` transforms and tight loops need it.
+    Raises ``ValueError`` where an argument is not finite, the shapes do not fit or the covariance
+    is not positive definite; ``check=False`` leaves that out, as ``torch.func`` transforms and
+    tight loops need it.
 
     >>> zero = np.zeros(3)
     >>> float(population_loss(0.5 * np.eye(3), zero, zero, 1.0, np.eye(3), 4))
     0.75
     """
-    if check:
-        _check_shapes(u11, u12, u21, covariance)
+    if _checks.flag("check", check):
+        u11, u12, u21, u, covariance = _checked(u11, u12, u21, u, covariance)
     u = np.asarray(u) if isinstance(u, float | int) else u
     per_n = _inputs.inverse_length("n_train", n_train)
     squared = covariance @ covariance
@@ -90,11 +92,36 @@ def _trace(matrix):
     return matrix.diagonal(0, -2, -1).sum(-1)
 
 
-def _check_shapes(u11, u12, u21, covariance) -> None:
-    d = len(_checks.covariance_matrix("covariance", covariance))
-    for name, value, shape in (("u11", u11, (d, d)), ("u12", u12, (d,)), ("u21", u21, (d,))):
-        if tuple(value.shape[-len(shape) :]) != shape:
+def _checked(u11, u12, u21, u, covariance) -> tuple:
+    """The five arguments: NumPy arrays as float64, torch tensors as they came."""
+    given = {"u11": u11, "u12": u12, "u21": u21, "u": u, "covariance": covariance}
+    if any(hasattr(value, "detach") for value in given.values()):
+        plain = {name: _plain(name, value, covariance) for name, value in given.items()}
+    else:
+        plain = given = {name: _checks.finite_array(name, value) for name, value in given.items()}
+    d = len(_checks.covariance_matrix("covariance", plain["covariance"]))
+    leading = plain["u"].shape
+    for name, own in (("u11", (d, d)), ("u12", (d,)), ("u21", (d,))):
+        shape = plain[name].shape
+        if shape[-len(own) :] != own:
+            raise ValueError(f"{name} must have shape (..., {str(own)[1:]}, got shape {shape}")
+        try:
+            leading = np.broadcast_shapes(leading, shape[: -len(own)])
+        except ValueError:
             raise ValueError(
-                f"{name} must have shape (..., {', '.join(map(str, shape))}), "
-                f"got shape {tuple(value.shape)}"
-            )
+                f"{name} must have leading axes that fit the others, {leading}, got shape {shape}"
+            ) from None
+    return tuple(given.values())
+
+
+def _plain(name: str, value, covariance) -> np.ndarray:
+    """A tensor among tensors as an array, to be checked and no more."""
+    if not hasattr(value, "detach") or value.dtype != getattr(covariance, "dtype", value.dtype):
+        raise ValueError(
+            f"{name} must be a torch tensor of the dtype of covariance where any argument is one, "
+            f"got {_checks.shown(value)}"
+        )
+    array = _checks.finite_array(name, value.detach().cpu())
+    if not value.dtype.is_floating_point:
+        raise ValueError(f"{name} must hold floating-point numbers, got {value.dtype}")
+    return array

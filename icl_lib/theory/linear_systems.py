@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from icl_lib import _checks
+from icl_lib.theory import _inputs
 
 # Trained (alphas, betas) of `learned_inverse`, numbers from the code released with von Oswald et
 # al. 2023, one pair a task (fixed = one fixed teacher for all sequences); "-6" means six steps.
@@ -40,11 +41,18 @@ def richardson(A, b, steps, step_size, *, momentum=0.0, x0=None) -> np.ndarray:
     >>> richardson([[2.0]], [4.0], 2, 0.25).tolist()
     [1.5]
     """
+    x = _richardson(A, b, steps, step_size, momentum, x0)
+    return _checks.finite_result(x, "A", "step_size", "momentum", "steps")
+
+
+def _richardson(A, b, steps, step_size, momentum, x0) -> np.ndarray:
     A, b = _system(A, b)
     steps = _checks.positive_int("steps", steps, minimum=0)
-    alphas = _shaped("step_size", step_size, (), (steps,))
-    betas = _shaped("momentum", momentum, (), (steps,))
-    x = previous = np.zeros_like(b) if x0 is None else _shaped("x0", x0, b.shape[-1:], b.shape)
+    alphas = _inputs.shaped("step_size", step_size, (), (steps,))
+    betas = _inputs.shaped("momentum", momentum, (), (steps,))
+    x = previous = (
+        np.zeros_like(b) if x0 is None else _inputs.shaped("x0", x0, b.shape[-1:], b.shape)
+    )
     for alpha, beta in zip(alphas, betas, strict=True):
         x, previous = x + alpha * (b - _apply(A, x)) + beta * (x - previous), x
     return x
@@ -67,7 +75,7 @@ def neumann(A, b, terms, scale) -> np.ndarray:
     for _ in range(_checks.positive_int("terms", terms, minimum=0)):
         term = term - scale * _apply(A, term)
         total = total + term
-    return scale * total
+    return _checks.finite_result(scale * total, "A", "terms", "scale")
 
 
 def chebyshev_coefficients(steps, low, high) -> tuple[np.ndarray, np.ndarray]:
@@ -80,7 +88,8 @@ def chebyshev_coefficients(steps, low, high) -> tuple[np.ndarray, np.ndarray]:
     >>> alphas.round(6).tolist(), betas.round(6).tolist()
     ([0.5, 0.571429], [0.0, 0.142857])
     """
-    if _checks.positive("low", low) > _checks.positive("high", high):
+    low, high = _checks.positive("low", low), _checks.positive("high", high)
+    if low > high:
         raise ValueError(f"low must be at most high, got low {low} and high {high}")
     centre, radius = (high + low) / 2, (high - low) / 2
     alphas = np.full(_checks.positive_int("steps", steps, minimum=0), 1 / centre)
@@ -104,7 +113,8 @@ def chebyshev(A, b, steps, low, high) -> np.ndarray:
     [2.0]
     """
     alphas, betas = chebyshev_coefficients(steps, low, high)
-    return richardson(A, b, steps, alphas, momentum=betas)
+    x = _richardson(A, b, steps, alphas, betas, None)
+    return _checks.finite_result(x, "A", "steps", "low", "high")
 
 
 def conjugate_gradient(A, b, steps) -> np.ndarray:
@@ -129,7 +139,7 @@ def conjugate_gradient(A, b, steps) -> np.ndarray:
         x, residual = x + length * direction, residual - length * image
         last, square = square, np.sum(residual**2, axis=-1, keepdims=True)
         direction = residual + _ratio(square, last) * direction
-    return x
+    return _checks.finite_result(x, "A", "b", "steps")
 
 
 def newton_schulz(A, steps) -> np.ndarray:
@@ -147,7 +157,7 @@ def newton_schulz(A, steps) -> np.ndarray:
     X = np.swapaxes(A, -1, -2) / sizes[..., None, None]
     for _ in range(_checks.positive_int("steps", steps, minimum=0)):
         X = 2 * X - X @ A @ X
-    return X
+    return _checks.finite_result(X, "A", "steps")
 
 
 def learned_inverse(A, alphas, betas) -> np.ndarray:
@@ -164,14 +174,14 @@ def learned_inverse(A, alphas, betas) -> np.ndarray:
     """
     A = _square(A, zero=False)
     alphas = _checks.finite_array("alphas", alphas, ndim=1)
-    betas = _shaped("betas", betas, alphas.shape)
+    betas = _inputs.shaped("betas", betas, alphas.shape)
     norm = np.sqrt(np.sum(A**2, axis=(-2, -1), keepdims=True))
     unit = np.eye(A.shape[-1])
     X = previous = Y = np.broadcast_to(unit, A.shape)
     for alpha, beta in zip(alphas, betas, strict=True):
         Y = Y @ (unit - alpha * A / norm)
         X, previous = X + Y + beta * (X - previous), X
-    return X / norm
+    return _checks.finite_result(X / norm, "A", "alphas", "betas")
 
 
 def recursive_least_squares(keys, values, queries, ridge, forgetting=None) -> np.ndarray:
@@ -188,8 +198,9 @@ def recursive_least_squares(keys, values, queries, ridge, forgetting=None) -> np
     [[3.0]]
     """
     keys, _ = _keys_and_gammas(keys, forgetting)
-    queries = _shaped("queries", queries, keys.shape)
-    values = _shaped("values", values, keys.shape[:-1] + np.shape(values)[-1:])
+    queries = _inputs.shaped("queries", queries, keys.shape)
+    values = _checks.finite_array("values", values)
+    values = _inputs.shaped("values", values, keys.shape[:-1] + values.shape[-1:])
     inverses = inverse_gram_scan(keys, ridge, forgetting)
     outputs = np.empty_like(values)
     phi = np.zeros((*values.shape[:-2], values.shape[-1], keys.shape[-1]))
@@ -198,7 +209,7 @@ def recursive_least_squares(keys, values, queries, ridge, forgetting=None) -> np
         surprise = values[..., t, :] - _apply(phi, k)
         phi = phi + surprise[..., :, None] * _apply(inverses[..., t, :, :], k)[..., None, :]
         outputs[..., t, :] = _apply(phi, queries[..., t, :])
-    return outputs
+    return _checks.finite_result(outputs, "keys", "values", "queries", "ridge", "forgetting")
 
 
 def inverse_gram_scan(keys, ridge, forgetting=None) -> np.ndarray:
@@ -218,7 +229,7 @@ def inverse_gram_scan(keys, ridge, forgetting=None) -> np.ndarray:
     for t in range(keys.shape[-2]):
         gamma = gammas[..., t, None, None]
         result[..., t, :, :] = last = _rank_one(last, keys[..., t, :], gamma) / gamma
-    return result
+    return _checks.finite_result(result, "keys", "ridge", "forgetting")
 
 
 def reverse_inverse_gram_scan(last, keys, forgetting=None) -> np.ndarray:
@@ -234,20 +245,20 @@ def reverse_inverse_gram_scan(last, keys, forgetting=None) -> np.ndarray:
     """
     keys, gammas = _keys_and_gammas(keys, forgetting)
     length, d = keys.shape[-2:]
-    last = _shaped("last", last, (*keys.shape[:-2], d, d))
+    last = _inputs.shaped("last", last, (*keys.shape[:-2], d, d))
     result = np.empty((*keys.shape[:-2], length + 1, d, d))
     result[..., length, :, :] = last
     for t in range(length - 1, -1, -1):
         last = gammas[..., t, None, None] * _rank_one(last, keys[..., t, :], -1.0)
         result[..., t, :, :] = last
-    return result
+    return _checks.finite_result(result, "last", "keys", "forgetting")
 
 
 def _rank_one(R, k, offset) -> np.ndarray:
     """R - R k k^T R / (offset + k^T R k), the Sherman-Morrison update; offset -1 takes k out."""
     image = R @ k[..., None]
     bottom = offset + k[..., None, :] @ image
-    if (bottom * offset <= 0).any():
+    if np.any(offset < 0) and (bottom >= 0).any():
         raise ValueError("last must satisfy k^T R_t k < 1 for every key, got 1 or more")
     return R - image * image[..., None, :, 0] / bottom
 
@@ -265,8 +276,8 @@ def _square(A, zero=True) -> np.ndarray:
     A = _checks.finite_array("A", A)
     if A.ndim < 2 or A.shape[-1] != A.shape[-2] or A.shape[-1] == 0:
         raise ValueError(f"A must have shape (..., n, n) with n >= 1, got shape {A.shape}")
-    if not zero and not A.any(axis=(-2, -1)).all():
-        raise ValueError("A must not be 0, got a zero matrix")
+    if not zero and (np.abs(A).max(axis=(-2, -1)) < _checks.SMALLEST).any():
+        raise ValueError(f"A must not be 0 (or below {_checks.SMALLEST:g}), got such a matrix")
     return A
 
 
@@ -280,21 +291,13 @@ def _system(A, b) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(f"b must be (..., n) and fit A {A.shape}, got shape {b.shape}") from None
 
 
-def _shaped(name: str, value, *shapes) -> np.ndarray:
-    """``value`` of one of the shapes, broadcast to the last of them."""
-    array, expected = _checks.finite_array(name, value), " or ".join(map(str, shapes))
-    if array.shape not in shapes:
-        raise ValueError(f"{name} must have shape {expected}, got shape {array.shape}")
-    return np.broadcast_to(array, shapes[-1])
-
-
 def _keys_and_gammas(keys, forgetting) -> tuple[np.ndarray, np.ndarray]:
     """The keys (..., T, d) and the forgetting factors (..., T), 1 by default."""
     keys = _checks.finite_array("keys", keys)
     if keys.ndim < 2 or 0 in keys.shape[-2:]:
         raise ValueError(f"keys must have shape (..., T, d) with T, d >= 1, got {keys.shape}")
     shapes = (), keys.shape[-2:-1], keys.shape[:-1]
-    gammas = _shaped("forgetting", 1.0 if forgetting is None else forgetting, *shapes)
+    gammas = _inputs.shaped("forgetting", 1.0 if forgetting is None else forgetting, *shapes)
     if (gammas <= 0).any() or (gammas > 1).any():
         raise ValueError("forgetting must lie in (0, 1], got an entry outside")
     return keys, gammas

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from icl_lib import _checks
-from icl_lib.theory import _inputs
+from icl_lib.theory import _inputs, _matrices
 
 
 class OptimalWeights(NamedTuple):
@@ -54,8 +54,7 @@ def gamma(covariance, n_train, *, noise_var=0.0) -> np.ndarray:
     """
     covariance = _checks.covariance_matrix("covariance", covariance)
     per_n = _inputs.inverse_length("n_train", n_train)
-    shift = per_n * (np.trace(covariance) + _checks.nonnegative("noise_var", noise_var))
-    return (1 + per_n) * covariance + shift * np.eye(len(covariance))
+    return _matrices.gamma_matrix(covariance, per_n, _checks.nonnegative("noise_var", noise_var))
 
 
 def optimal_preconditioner(covariance, n_train, *, prior=None, noise_var=0.0) -> np.ndarray:
@@ -63,17 +62,25 @@ def optimal_preconditioner(covariance, n_train, *, prior=None, noise_var=0.0) ->
 
     ``A = [(1 + 1/N) Psi Lambda + (tr(Psi Lambda) + s^2)/N I]^{-1} Psi``. It is symmetric even
     where ``prior`` = Psi (d, d), the identity by default, does not commute with Lambda.
+    Directions outside the range of Psi = R R^T, R (d, r), are never answered: the limit N -> inf is
+    ``R (R^T Lambda R)^{-1} R^T``, which is Lambda^{-1} for r = d and a projector for Lambda = I.
+    Eigenvalues up to d times the rounding error of the largest, in the dtype of Psi, count as 0.
     Source: derived; Psi = I, s = 0 gives Gamma^{-1} of Zhang et al. 2024, Theorem 4.1.
     Raises ``ValueError`` where Psi is not a positive semidefinite (d, d) matrix.
 
     >>> optimal_preconditioner(np.eye(2), 3).round(3).tolist()
     [[0.5, 0.0], [0.0, 0.5]]
+    >>> optimal_preconditioner(np.eye(2), math.inf, prior=np.diag([3.0, 0.0])).tolist()
+    [[1.0, 0.0], [0.0, 0.0]]
     """
     covariance = _checks.covariance_matrix("covariance", covariance)
+    root = _inputs.prior_root("prior", prior, covariance)
     prior = _inputs.prior_like("prior", prior, covariance)
     per_n = _inputs.inverse_length("n_train", n_train)
     shift = per_n * (np.trace(prior @ covariance) + _checks.nonnegative("noise_var", noise_var))
-    if shift == 0:  # N = inf (or all labels 0): Lambda^{-1} recovers every w exactly
+    if root.shape[1] < len(covariance):
+        return _matrices.shrunk_on_range(covariance, root, per_n, shift)
+    if shift == 0:  # N = inf: Lambda^{-1} recovers every w exactly
         return np.linalg.inv(covariance)
     system = (1 + per_n) * prior @ covariance + shift * np.eye(len(covariance))
     solution = np.linalg.solve(system, prior)
@@ -97,11 +104,15 @@ def balanced_weights(preconditioner) -> OptimalWeights:
     """Split a nonzero (d, d) preconditioner A into balanced layer weights, each (d+1, d+1).
 
     Source: the form of Zhang et al. 2024, eqs. (4.1) and (4.12).
+    Raises ``ValueError`` unless A is a (d, d) matrix of finite numbers, not all of them 0.
     """
-    scale = math.sqrt(np.linalg.norm(preconditioner))
-    w_pv, w_kq = np.zeros((2, len(preconditioner) + 1, len(preconditioner) + 1))
+    matrix = _checks.finite_array("preconditioner", preconditioner, ndim=2)
+    scale = math.sqrt(np.linalg.norm(matrix))
+    if matrix.shape[0] != matrix.shape[1] or scale == 0:
+        raise ValueError(f"preconditioner must be (d, d) and not 0, got shape {matrix.shape}")
+    w_pv, w_kq = np.zeros((2, len(matrix) + 1, len(matrix) + 1))
     w_pv[-1, -1] = scale
-    w_kq[:-1, :-1] = preconditioner / scale
+    w_kq[:-1, :-1] = matrix / scale
     return OptimalWeights(w_pv, w_kq)
 
 
@@ -115,7 +126,8 @@ def minimum_loss(covariance, n_train) -> float:
     1.153846
     """
     covariance = _checks.covariance_matrix("covariance", covariance)
-    return float(np.trace(_shrinkage(covariance, n_train) @ covariance) / 2)
+    per_n = _inputs.inverse_length("n_train", n_train)
+    return float(np.trace(_matrices.shrinkage(covariance, per_n) @ covariance) / 2)
 
 
 def zero_predictor_loss(covariance) -> float:
@@ -144,13 +156,16 @@ def risk(covariance, n_train, n_test, *, w=None, noise_var=0.0) -> Risk:
     0.505085
     """
     covariance = _checks.covariance_matrix("covariance", covariance)
-    whitened = np.linalg.solve(gamma(covariance, n_train), covariance)  # Gamma^{-1} Lambda
+    per_n = _inputs.inverse_length("n_train", n_train)
     per_m = _inputs.inverse_length("n_test", n_test)
+    whitened = np.linalg.solve(
+        _matrices.gamma_matrix(covariance, per_n), covariance
+    )  # Gamma^{-1} Lambda
     moment = np.eye(len(covariance)) if w is None else _inputs.outer_square("w", w, covariance)
     spread = np.trace(whitened @ whitened)
     own_axis = np.trace(moment @ whitened @ whitened @ covariance)
     return Risk(
-        bias=_finite_n_bias(moment, covariance, n_train),
+        bias=_matrices.finite_n_bias(moment, covariance, per_n),
         variance=float(per_m * (np.trace(moment @ covariance) * spread + own_axis)),
         noise=float(per_m * _checks.nonnegative("noise_var", noise_var) * spread),
     )
@@ -213,13 +228,14 @@ def arbitrary_label_risk(
     """
     covariance = _checks.covariance_matrix("covariance", covariance)
     a = best_linear_predictor(covariance, cross_moment)
-    precision = np.linalg.inv(gamma(covariance, n_train))
+    per_n = _inputs.inverse_length("n_train", n_train)
+    precision = np.linalg.inv(_matrices.gamma_matrix(covariance, per_n))
     sigma = _inputs.psd_like("sigma", sigma, covariance)
     spread = np.trace(sigma @ precision @ precision @ covariance)
     return ArbitraryLabelRisk(
         best_linear=_checks.nonnegative("best_linear_error", best_linear_error),
         variance=float(spread * _inputs.inverse_length("n_test", n_test)),
-        bias=_finite_n_bias(np.outer(a, a), covariance, n_train),
+        bias=_matrices.finite_n_bias(np.outer(a, a), covariance, per_n),
     )
 
 
@@ -285,16 +301,3 @@ def sufficient_length(covariance, epsilon) -> int:
     covariance = _checks.covariance_matrix("covariance", covariance)
     enough = (len(covariance) + 1) * np.trace(covariance)
     return math.ceil(enough / _checks.positive("epsilon", epsilon))
-
-
-def _shrinkage(covariance, n_train) -> np.ndarray:
-    """I - Gamma^{-1} Lambda = Gamma^{-1} (Lambda + tr(Lambda) I) / N, without cancellation."""
-    widened = covariance + np.trace(covariance) * np.eye(len(covariance))
-    per_n = _inputs.inverse_length("n_train", n_train)
-    return per_n * np.linalg.solve(gamma(covariance, n_train), widened)
-
-
-def _finite_n_bias(moment, covariance, n_train) -> float:
-    """tr(W Gamma^{-2} Lambda (Lambda + tr(Lambda) I)^2) / N^2 for a (d, d) moment W of the task."""
-    shrinkage = _shrinkage(covariance, n_train)
-    return float(np.trace(moment @ shrinkage @ shrinkage @ covariance))

@@ -86,7 +86,8 @@ def exponential_minimum_loss(d, n_train) -> float:
     >>> round(2 * exponential_minimum_loss(5, 20), 4)
     2.1429
     """
-    return d * (1 - 2 * exponential_alpha(d, n_train)) / 2
+    alpha = exponential_alpha(d, n_train)
+    return int(d) * (1 - 2 * alpha) / 2
 
 
 def exponential_risk(alpha, d, n_test, *, scale=1.0) -> float:
@@ -139,8 +140,8 @@ def init_scale_bound(diagonals, theta, n_train) -> float:
     1.0
     """
     diagonals = _checks.finite_array("diagonals", diagonals, ndim=2)
-    if not diagonals.size or (diagonals <= 0).any():
-        raise ValueError("diagonals must have shape (S, d) with entries above 0")
+    if not diagonals.size or diagonals.min() < 1 / _checks.LARGEST:
+        raise ValueError("diagonals must have shape (S, d) with entries above 0 (at least 1e-30)")
     theta = _inputs.normalised_theta("theta", theta, diagonals.shape[1])
     per_n = _inputs.inverse_length("n_train", n_train)
     gamma_op = (1 + per_n) * diagonals.max(axis=1) + per_n * diagonals.sum(axis=1)

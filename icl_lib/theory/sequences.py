@@ -237,13 +237,20 @@ def _precondition(keys, queries, ridge) -> np.ndarray:
     for t in range(keys.shape[-2]):
         k = keys[..., t, :]
         system += k[..., :, None] * k[..., None, :]
-        result[..., t, :] = np.linalg.solve(system, queries[..., t, :, None])[..., 0]
+        result[..., t, :] = _checks.solve("ridge", system, queries[..., t, :, None])[..., 0]
     return result
 
 
 def _causal_read_out(values, keys, queries) -> np.ndarray:
     """sum_{t' <= t} v_{t'} (k_{t'} . q_t) for every t: linear attention."""
-    return np.tril(queries @ np.swapaxes(keys, -1, -2)) @ values
+    result, past = np.empty(values.shape), np.tri(keys.shape[-2])
+    flat = [part.reshape(-1, *part.shape[-2:]) for part in (result, values, keys, queries)]
+    for first in range(0, len(flat[0]), 32):  # (T, T) for few sequences stays in the cache
+        out, v, k, q = (part[first : first + 32] for part in flat)
+        scores = q @ np.swapaxes(k, -1, -2)
+        scores *= past
+        np.matmul(scores, v, out=out)
+    return result
 
 
 def _running_outer(left, right) -> np.ndarray:

@@ -27,6 +27,8 @@ def query_shift_risk(covariance, query_covariance, n_train, n_test, *, noise_var
     >>> round(query_shift_risk(example, np.eye(5), 20, 40), 5)
     1.21316
     """
+    if query_covariance is None:
+        raise ValueError("query_covariance must be a (d, d) matrix, got None")
     preconditioner = optimum.optimal_preconditioner(covariance, n_train)
     return optimum.preconditioner_risk(
         preconditioner,

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from icl_lib import _checks
+from icl_lib.theory import _inputs
 
 
 def least_squares(xs, ys, x_query) -> np.ndarray:
@@ -43,7 +44,7 @@ def ridge(xs, ys, x_query, ridge) -> np.ndarray:
     xs, ys, x_query = _prompt(xs, ys, x_query)
     x_t = np.swapaxes(xs, -1, -2)
     system = x_t @ xs + penalty * np.eye(xs.shape[-1])
-    return _predict(np.linalg.solve(system, x_t @ ys[..., None]), x_query)
+    return _predict(_checks.solve("ridge", system, x_t @ ys[..., None]), x_query)
 
 
 def averaging(xs, ys, x_query) -> np.ndarray:
@@ -74,14 +75,15 @@ def gradient_descent(xs, ys, x_query, step_size, steps=1, w0=None) -> np.ndarray
     w, x_t = w[..., None], np.swapaxes(xs, -1, -2)
     for _ in range(_checks.positive_int("steps", steps, minimum=0)):
         w = w - step_size / xs.shape[-2] * (x_t @ (xs @ w - ys[..., None]))
-    return _predict(w, x_query)
+    return _checks.finite_result(_predict(w, x_query), "xs", "step_size", "steps")
 
 
 def bayes_linear(xs, ys, x_query, *, prior=None, noise_var) -> np.ndarray:
     """Predict with the posterior mean of w ~ N(0, Psi): (..., n, d), (..., n), (..., d) -> (...).
 
     ``prior`` = Psi (d, d), I by default; labels have Gaussian noise of variance ``noise_var``.
-    The smallest risk of any predictor. It is ridge regression on the inputs Psi^{1/2} x.
+    The smallest risk of any predictor. It is ridge regression on the inputs Psi^{1/2} x; outside
+    the range of Psi (as in `optimum.optimal_preconditioner`) the weights are 0.
 
     >>> float(bayes_linear([[1.0], [1.0]], [2.0, 4.0], [1.0], noise_var=1.0))
     2.0
@@ -90,9 +92,9 @@ def bayes_linear(xs, ys, x_query, *, prior=None, noise_var) -> np.ndarray:
     xs, ys, x_query = _prompt(xs, ys, x_query)
     if prior is None:
         return ridge(xs, ys, x_query, noise_var)
-    eigenvalues, basis = np.linalg.eigh(_checks.psd_matrix("prior", prior))
-    _checks.same_dim("prior", basis, "xs", xs)
-    root = basis * np.sqrt(eigenvalues.clip(min=0))
+    root = _inputs.prior_root("prior", prior, xs)
+    if not root.shape[1]:
+        return np.zeros(np.broadcast_shapes(xs.shape[:-2], x_query.shape[:-1]))
     return ridge(xs @ root, ys, x_query @ root, noise_var)
 
 
@@ -121,10 +123,16 @@ def prefix_predictions(solver: Callable, xs, ys) -> np.ndarray:
     >>> prefix_predictions(least_squares, [[1.0], [2.0], [3.0]], [1.0, 2.0, 3.0]).round(6).tolist()
     [0.0, 2.0, 3.0]
     """
-    xs, ys, _ = _prompt(xs, ys, np.zeros(np.shape(xs)[-1:]))
+    if not callable(solver):
+        raise ValueError(f"solver must be a function, got {_checks.shown(solver)}")
+    xs = _checks.finite_array("xs", xs)
+    xs, ys, _ = _prompt(xs, ys, np.zeros(xs.shape[-1:]))
     predictions = np.zeros_like(ys)
     for i in range(1, ys.shape[-1]):
-        predictions[..., i] = solver(xs[..., :i, :], ys[..., :i], xs[..., i, :])
+        answer = solver(xs[..., :i, :], ys[..., :i], xs[..., i, :])
+        if np.shape(answer) != ys.shape[:-1]:
+            raise ValueError(f"solver must return shape {ys.shape[:-1]}, got {np.shape(answer)}")
+        predictions[..., i] = answer
     return predictions
 
 

@@ -11,6 +11,8 @@ import nbformat
 import pytest
 import yaml
 
+from icl_lib.claims import files
+
 ROOT = Path(__file__).resolve().parents[2]
 collect_ignore = ["conftest.py"]  # it holds no doctests, and two files of one name collide
 BOOK = ROOT / "book"
@@ -27,6 +29,11 @@ class Notebook:
     def number(self) -> str:
         """The chapter number as its file name and its claims write it; the template's is 00."""
         return self.path.name[:2] if self.path != TEMPLATE else "00"
+
+    @property
+    def slug(self) -> str:
+        """The chapter's name in its claims: closed-form."""
+        return self.path.stem.removeprefix(f"{self.number}_").replace("_", "-")
 
     @property
     def name(self) -> str:
@@ -70,8 +77,7 @@ def pytest_generate_tests(metafunc):
 
 
 def read_claims() -> dict:
-    path = BOOK / "claims.yml"
-    return yaml.safe_load(path.read_text(encoding="utf8")) if path.is_file() else {}
+    return files.every_claim(BOOK / "claims")
 
 
 @pytest.fixture(scope="session")
@@ -82,6 +88,11 @@ def books() -> list[Notebook]:
 @pytest.fixture(scope="session")
 def claims() -> dict:
     return read_claims()
+
+
+@pytest.fixture(scope="session")
+def claim_files() -> dict:
+    return files.every_chapter(str(BOOK / "claims"))
 
 
 @pytest.fixture(scope="session")

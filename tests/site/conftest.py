@@ -1,7 +1,9 @@
-"""The built site, served on a loopback port, and one Chromium that visits its pages.
+"""The built site, and for the tests that need one a Chromium with a server of its own.
 
-Every page is loaded once in each colour mode; what it did (messages, requests, formulas, findings
-of axe-core, width on a telephone) is kept in a `Visit`, which the tests then read.
+A page is visited once (`page_visit`); what it did is kept as data that all checks of the page read.
+Under pytest-xdist (``make test-site``) the tests of one page go to one worker, which makes the
+visit; each worker has a browser of its own. Without a site everything is skipped, without a browser
+only what needs one; REQUIRE_BROWSER=1 turns both into failures.
 """
 
 from __future__ import annotations
@@ -14,15 +16,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from axe_playwright_python.base import AXE_SCRIPT
-from playwright.sync_api import sync_playwright
 
-from icl_lib.doctor import find_browser
-
-ROOT = Path(__file__).resolve().parents[2]
+FOLDER = Path(__file__).resolve().parent
+ROOT = FOLDER.parents[1]
 collect_ignore = ["conftest.py"]  # it holds no doctests, and two files of one name collide
 SITE = ROOT / "_build" / "html"
-REQUIRED = os.environ.get("REQUIRE_BROWSER") == "1"
+NO_SITE = "the book is not built: run `make book` first"
+NO_BROWSER = "no Chromium found: run `make browser`, or set CHROMIUM"
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -34,9 +34,6 @@ FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
 MODES = ("light", "dark")
-SKIPPED: set[str] = set()
-
-INSPECT = (Path(__file__).parent / "inspect_page.js").read_text(encoding="utf8")
 
 
 def toc_pages() -> list[str]:
@@ -58,31 +55,57 @@ def toc_pages() -> list[str]:
 
 def pytest_generate_tests(metafunc):
     pages = toc_pages()
-    if "page_name" in metafunc.fixturenames:
-        metafunc.parametrize("page_name", pages)
-    if "chapter_name" in metafunc.fixturenames:
-        metafunc.parametrize("chapter_name", [name for name in pages if "/part" in name])
-    if "mode" in metafunc.fixturenames:
-        metafunc.parametrize("mode", MODES)
+    values = {
+        "page_name": pages,
+        "chapter_name": [name for name in pages if "/part" in name],
+        "api_name": [name for name in pages if "reference/api" in name],
+        "mode": MODES,
+    }
+    for name, choices in values.items():  # in one order everywhere: the workers compare their lists
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, choices)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """With ``-n 2``: what shares a visit, or the parsed pages, goes to one worker.
+
+    pytest-xdist 3.8 has groups (``--dist loadgroup``), but with pytest 9.2 it forgets them: it
+    writes them into the tests' names, where that version of pytest no longer looks.
+    """
+    started = config.invocation_params.dir
+    paths = [(started / name.split("::")[0]).resolve() for name in config.args]
+    if config.getvalue("dist") != "load" or not all(FOLDER in (p, *p.parents) for p in paths):
+        return None
+    from page_visit import group_of
+    from xdist.scheduler import LoadScopeScheduling
+
+    class PageScheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return PageScheduling(config, log)
 
 
 def unavailable(reason: str):
     """Skip, or fail where REQUIRE_BROWSER=1 says that nothing may be missing."""
-    if REQUIRED:
+    if os.environ.get("REQUIRE_BROWSER") == "1":
         pytest.fail(f"REQUIRE_BROWSER=1, but {reason}", pytrace=False)
-    SKIPPED.add(reason)
     pytest.skip(reason)
 
 
 def pytest_terminal_summary(terminalreporter):
-    for reason in sorted(SKIPPED):
-        terminalreporter.write_line(f"!!! PAGE TESTS SKIPPED: {reason}", red=True, bold=True)
+    """Say it once more and in red, for all workers."""
+    said = {str(report.longrepr) for report in terminalreporter.stats.get("skipped", ())}
+    for reason in (NO_SITE, NO_BROWSER):
+        if any(reason in text for text in said):
+            terminalreporter.write_line(f"!!! PAGE TESTS SKIPPED: {reason}", red=True, bold=True)
 
 
 @pytest.fixture(scope="session")
 def site() -> Path:
     if not (SITE / "book" / "intro.html").is_file():
-        unavailable("the book is not built: run `make book` first")
+        unavailable(NO_SITE)
     return SITE
 
 
@@ -101,10 +124,14 @@ def address(site):
 
 
 @pytest.fixture(scope="session")
-def browser(site):
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    from icl_lib.doctor import find_browser
+
     path = find_browser()
     if path is None:
-        unavailable("no Chromium found: run `make browser`, or set CHROMIUM")
+        unavailable(NO_BROWSER)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield chromium
@@ -125,54 +152,21 @@ def contexts(browser):
         context.close()
 
 
-class Visit:
-    """What one page did when it was loaded."""
-
-    def __init__(self, context, url: str, mode: str):
-        self.errors: list[str] = []
-        self.requests: set[str] = set()
-        page = context.new_page()
-        page.on("console", self._console)
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("request", lambda request: self.requests.add(request.url))
-        page.on("requestfailed", lambda request: self.errors.append(f"failed: {request.url}"))
-        try:
-            page.goto(url, wait_until="load", timeout=60_000)
-            # page.evaluate sends the script as a string: no request, and no page rule blocks it
-            page.evaluate(AXE_SCRIPT)
-            found = page.evaluate(INSPECT, mode)
-            page.set_viewport_size({"width": 390, "height": 844})
-            page.evaluate("() => new Promise(done => requestAnimationFrame(() => done()))")
-            self.phone_width = page.evaluate("() => document.documentElement.scrollWidth")
-            self.too_wide = page.evaluate(
-                """() => [...document.querySelectorAll('main *')]
-                    .filter(e => e.getBoundingClientRect().right > 391)
-                    .slice(0, 5).map(e => e.outerHTML.slice(0, 120))"""
-            )
-        finally:
-            page.close()
-        self.requests |= set(found["resources"])
-        self.math = found["math"]
-        self.axe = found["axe"]
-        self.pictures = found["pictures"]
-        self.copy = found["copy"]
-        self.theme = found["theme"]
-
-    def _console(self, message):
-        if message.type == "error":
-            self.errors.append(message.text)
-
-
 @pytest.fixture(scope="session")
 def visit(address, contexts):
-    """``visit(page_name, mode)``: the page's `Visit`, loaded at the first call only."""
+    """``visit(page_name)``: what `page_visit.visit_page` saw there, at the first call only."""
+    from page_visit import visit_page
 
-    seen: dict[tuple[str, str], Visit] = {}
+    seen: dict[str, dict | Exception] = {}
 
-    def load(page_name: str, mode: str = "light") -> Visit:
-        key = (page_name, mode)
-        if key not in seen:
-            seen[key] = Visit(contexts[mode], address + page_name, mode)
-        return seen[key]
+    def load(page_name: str) -> dict:
+        if page_name not in seen:
+            try:
+                seen[page_name] = visit_page(contexts["light"], address + page_name)
+            except Exception as error:  # kept: the page's other checks need not wait for it again
+                seen[page_name] = error
+        if isinstance(seen[page_name], Exception):
+            raise seen[page_name]
+        return seen[page_name]
 
     return load

@@ -1,6 +1,5 @@
 // Runs in the page: waits for MathJax, then reports what the tests ask about.
-// Colours are all that differs between the modes, so in the dark one axe-core looks at them only.
-async (mode) => {
+async () => {
   const formulas = [...document.querySelectorAll("main .math")];
   for (let i = 0; formulas.length && !window.MathJax?.startup?.promise && i < 300; i++) {
     await new Promise((done) => setTimeout(done, 50));
@@ -10,14 +9,7 @@ async (mode) => {
   const prose = document.querySelector("main article")?.cloneNode(true);
   prose?.querySelectorAll("pre, code, mjx-container, script").forEach((e) => e.remove());
 
-  const report = await axe.run(document, {
-    resultTypes: ["violations"],
-    preload: false, // it would fetch the style sheets again
-    ...(mode === "dark" ? { runOnly: ["color-contrast"] } : {}),
-  });
-  const inside = (node) => Boolean(document.querySelector(node.target[0])?.closest("main article"));
   return {
-    theme: document.documentElement.dataset.theme,
     resources: performance.getEntriesByType("resource").map((entry) => entry.name),
     math: {
       formulas: formulas.length,
@@ -34,15 +26,5 @@ async (mode) => {
       cells: document.querySelectorAll("main article .cell_input .highlight").length,
       buttons: document.querySelectorAll("main article .cell_input .highlight .copybtn").length,
     },
-    axe: report.violations.flatMap((rule) =>
-      rule.nodes.map((node) => ({
-        rule: rule.id,
-        impact: rule.impact,
-        inside: inside(node),
-        target: node.target.join(" "),
-        html: node.html.slice(0, 200),
-        why: node.failureSummary,
-      })),
-    ),
   };
 }

@@ -1,4 +1,7 @@
-"""Figures with a slider in a real browser: by keyboard, in both colour modes, on a telephone."""
+"""Figures with a slider in a real browser: by keyboard, in both colour modes, on a telephone.
+
+These are pages of their own; the sliders of the built pages are moved in test_browser.py.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,14 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
+from page_visit import SLIDER
 
 from icl_lib.scrubber import scrubber
 
 ROOT = Path(__file__).resolve().parents[2]
-PART3 = "book/part3_mesa"
 GROUND = {"light": ("#fff", "#222832"), "dark": ("#121212", "#ced6dd")}
 LABELS = ["step 0", "step 10", "step 20", "a </script> & step"]
 HINT = ".icl-scrubber-controls"
-STATE = """box => {
-  const [image, range] = [box.querySelector("img"), box.querySelector("input")];
-  return { src: image.src, alt: image.alt, at: Number(range.value), last: Number(range.max),
-           says: range.getAttribute("aria-valuetext"), output: box.querySelector("output").value };
-}"""
 
 
 def draw(index: int):
@@ -72,7 +70,7 @@ def open_page(contexts, figures, tmp_path):
 
 
 def state(page, name: str) -> dict:
-    return page.locator(f"#{name}").evaluate(STATE)
+    return page.locator(f"#{name}").evaluate(SLIDER)
 
 
 def test_keys_move_through_the_frames(open_page):
@@ -178,33 +176,3 @@ def test_it_fits_and_shows_the_focus(open_page, mode, width):
         "e => [getComputedStyle(e).outlineStyle, getComputedStyle(e).outlineWidth]"
     )
     assert ring == ["solid", "3px"]
-
-
-def test_sliders_of_the_built_pages(site, address, contexts):
-    """Each has a described picture and moves with the arrow keys; part 3 has at least three."""
-    if not list((site / PART3).glob("*.html")):
-        pytest.skip(f"no chapter of {PART3} in the built site yet")
-    pages = [
-        path
-        for path in sorted((site / "book").rglob("*.html"))
-        if 'class="icl-scrubber"' in path.read_text(encoding="utf8")
-    ]
-    count = 0
-    for path in pages:
-        page = contexts["light"].new_page()
-        try:
-            page.goto(address + path.relative_to(site).as_posix(), wait_until="load")
-            for box in page.locator("figure.icl-scrubber").all():
-                before = box.evaluate(STATE)
-                box.locator("input").press("ArrowLeft" if before["at"] else "ArrowRight")
-                after = box.evaluate(STATE)
-                where = f"{path.name}: {before['alt']}"
-                assert abs(after["at"] - before["at"]) == 1, where
-                assert after["src"] != before["src"], f"{where}: two frames are the same"
-                assert after["says"] == after["output"] != "", where
-                assert all(20 <= len(one["alt"]) <= 300 for one in (before, after)), where
-                assert after["alt"].endswith(f": {after['says']}"), where
-                count += 1
-        finally:
-            page.close()
-    assert count >= 3, [path.name for path in pages]

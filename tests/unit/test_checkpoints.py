@@ -229,3 +229,13 @@ def test_the_shipped_checkpoints_load_and_match_the_record(monkeypatch):
         assert record[file.stem][metric] == metadata["metrics"][metric]
         assert metadata["wall_seconds"] < 45 * 60
         assert file.stat().st_size < 3e6
+
+
+def test_the_build_can_see_what_is_read(path):
+    """A chapter's stored execution counts as long as the checkpoints that it read are unchanged."""
+    import sys
+
+    seen = []
+    sys.addaudithook(lambda event, given: seen.append(given) if event == "icl_lib.read" else None)
+    checkpoint.read(path)
+    assert seen == [(str(path),)]

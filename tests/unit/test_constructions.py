@@ -137,8 +137,9 @@ class TestProposition1:
         assert torch.equal(after[..., 3:], tokens[..., 3:])  # the other channels stay
 
     def test_phi_0_is_zero_by_default(self):
+        zero = torch.zeros(3, 3, dtype=torch.float64)
         for mine, expected in zip(
-            gradient_step_layer(3, 0.1), gradient_step_layer(3, 0.1, torch.zeros(3, 3)), strict=True
+            gradient_step_layer(3, 0.1), gradient_step_layer(3, 0.1, zero), strict=True
         ):
             assert torch.equal(mine, expected)
 
@@ -231,17 +232,20 @@ def test_layer_by_loops():
     [
         (lambda: gradient_step_layer(0, 0.1), "n must be an integer"),
         (lambda: gradient_step_layer(2, 0.0), "step_size must be above 0"),
-        (lambda: gradient_step_layer(2, 0.1, torch.eye(3)), r"phi_0 must have shape \(2, 2\), got"),
+        (
+            lambda: gradient_step_layer(2, 0.1, torch.eye(3).double()),
+            r"phi_0 must have shape \(2, 2\), got",
+        ),
         (lambda: richardson_layer(0, 0.1, 0.1), "n must be an integer"),
         (lambda: richardson_layer(2, -0.1, 0.1), "step_size must be above 0"),
         (lambda: richardson_layer(2, 0.1, -0.1), "ridge must be at least 0"),
         (lambda: richardson_layer(2, 0.1, 0.1, -0.1), "momentum must be at least 0"),
         (lambda: readout_layer(1.5), "n must be an integer"),
         (
-            lambda: apply_layer(torch.zeros(5, 8), readout_layer(3)),
+            lambda: apply_layer(torch.zeros(5, 8).double(), readout_layer(3)),
             r"tokens must have shape \(..., T, 12\), got \(5, 8\)",
         ),
-        (lambda: apply_layer(torch.zeros(12), readout_layer(3)), "tokens must have shape"),
+        (lambda: apply_layer(torch.zeros(12).double(), readout_layer(3)), "tokens must have shape"),
     ],
 )
 def test_bad_layers(call, message):

@@ -105,7 +105,9 @@ class TestInstall:
     @pytest.mark.parametrize("index", [-1, 2])
     def test_bad_layers(self, index):
         model = build(("softmax", "softmax"))
-        with pytest.raises(ValueError, match=f"index must be between 0 and 1, got {index}"):
+        with pytest.raises(
+            ValueError, match=f"index must be an integer between 0 and 1, got {index}"
+        ):
             twins_of(model).install(model, index)
 
 

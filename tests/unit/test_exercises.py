@@ -15,15 +15,23 @@ import matplotlib as mpl
 import pytest
 from exercise_answers import TABLE
 
-from icl_lib import exercises
-from icl_lib.exercises import checker
-from icl_lib.exercises.checker import Property, Result, check, names, run
+from icl_lib.exercises import part1, part2, part3
+from icl_lib.exercises.checker import Exercises, Property, Result
 
+ALL = Exercises(
+    {
+        name: properties
+        for part in (part1, part2, part3)
+        for name, properties in part.EXERCISES.properties.items()
+    }
+)
+run = ALL.run
 BOOK = Path(__file__).resolve().parents[2] / "book"
 
 
 def test_every_exercise_is_in_the_table():
-    assert sorted(TABLE) == names()
+    assert sorted(TABLE) == ALL.names()
+    assert len(TABLE) == sum(len(part.EXERCISES.names()) for part in (part1, part2, part3))
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -57,7 +65,7 @@ def test_wrong_answers_fail_each_with_its_own_hint(name):
 
 @pytest.mark.parametrize("name", TABLE)
 def test_properties_are_legible_and_never_show_the_answer(name):
-    properties = checker._registry()[name]
+    properties = ALL.properties[name]
     assert len(properties) >= 3
     for prop in properties:
         assert prop.says and not prop.says.endswith(".")  # it stands within a sentence
@@ -66,22 +74,25 @@ def test_properties_are_legible_and_never_show_the_answer(name):
 
 
 class TestMachinery:
-    @pytest.fixture(autouse=True)
-    def registry(self, monkeypatch):
-        properties = [
-            Property("it returns a number", lambda f: isinstance(f(1), int), "count."),
-            Property("it doubles", lambda f: f(3) == 6, "add twice."),
-        ]
-        monkeypatch.setattr(checker, "_registry", lambda: {"double": properties})
+    exercises = Exercises(
+        {
+            "double": [
+                Property("it returns a number", lambda f: isinstance(f(1), int), "count."),
+                Property("it doubles", lambda f: f(3) == 6, "add twice."),
+            ]
+        }
+    )
 
     def test_right(self):
-        assert run("double", lambda x: 2 * x) == Result(True, "All 2 properties hold.")
+        assert self.exercises.run("double", lambda x: 2 * x) == Result(
+            True, "All 2 properties hold."
+        )
 
     def test_the_first_property_that_fails_is_named(self):
-        assert run("double", stub) == Result(
+        assert self.exercises.run("double", stub) == Result(
             False, "Not yet. Property 1: it returns a number. It does not hold. Hint: count."
         )
-        assert run("double", lambda x: x) == Result(
+        assert self.exercises.run("double", lambda x: x) == Result(
             False, "Not yet. Property 2: it doubles. It does not hold. Hint: add twice."
         )
 
@@ -89,38 +100,42 @@ class TestMachinery:
         def breaks(x):
             raise ZeroDivisionError("division by zero")
 
-        result = run("double", breaks)
+        result = self.exercises.run("double", breaks)
         assert not result.passed
         assert "Your function raised ZeroDivisionError: division by zero. Hint: count." in (
             result.message
         )
 
     def test_wrong_arguments_are_reported(self):
-        assert "Your function raised TypeError" in run("double", lambda: 3).message
+        assert "Your function raised TypeError" in self.exercises.run("double", lambda: 3).message
 
     def test_a_reader_can_still_interrupt(self):
         def interrupted(x):
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            run("double", interrupted)
+            self.exercises.run("double", interrupted)
 
     def test_check_prints_the_message(self, capsys):
-        assert check("double", lambda x: 2 * x) is None
+        assert self.exercises.check("double", lambda x: 2 * x) is None
         assert capsys.readouterr().out == "All 2 properties hold.\n"
-        check("double", stub)
+        self.exercises.check("double", stub)
         assert capsys.readouterr().out.startswith("Not yet. Property 1")
 
-    @pytest.mark.parametrize("function", [run, check])
-    def test_bad_arguments(self, function):
+    @pytest.mark.parametrize("method", ["run", "check"])
+    def test_bad_arguments(self, method):
+        function = getattr(self.exercises, method)
         with pytest.raises(ValueError, match=r"name must be one of \['double'\], got 'triple'"):
             function("triple", stub)
         with pytest.raises(ValueError, match="answer must be a function, got None"):
             function("double", None)
 
-    def test_public_names(self):
-        assert exercises.__all__ == ["check", "names", "run"]
-        assert names() == ["double"]
+    def test_names(self):
+        assert self.exercises.names() == ["double"]
+
+    @pytest.mark.parametrize("part", [part1, part2, part3])
+    def test_each_part_exports_its_own_check(self, part):
+        assert part.check == part.EXERCISES.check
 
 
 def notebook_solutions():

@@ -105,8 +105,8 @@ class TestPrompt:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"ys": torch.zeros(2, 5, 4)}, "ys must have the shape .* of xs"),
-            ({"xs": torch.zeros(3, 4), "ys": torch.zeros(3, 4)}, "ys must have the shape"),
+            ({"ys": torch.zeros(2, 5, 4)}, r"ys must have shape \(2, 3, 4\), got \(2, 5, 4\)"),
+            ({"xs": torch.zeros(3, 4), "ys": torch.zeros(3, 4)}, r"xs must have shape \(B, N, n\)"),
             ({"eos": torch.zeros(3)}, r"eos must have shape \(4,\), got \(3,\)"),
             ({"eos": torch.zeros(1, 4)}, r"eos must have shape \(4,\), got \(1, 4\)"),
             ({"prefix": torch.zeros(4)}, r"prefix must have shape \(P, 4\), got \(4,\)"),

@@ -1,7 +1,9 @@
-"""The floors of the library: no module imports from a floor above its own."""
+"""The floors of the library: no module imports from a floor above its own, and what it imports."""
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -48,3 +50,46 @@ def test_theory_may_not_import_torch():
         and "torch" in contract.get("forbidden_modules", [])
         for contract in contracts
     )
+
+
+# name of the import: name of the package, where the two differ
+PACKAGES = {"PIL": "pillow", "yaml": "pyyaml"}
+# what only the book's build and its kernels import: it is there when they run
+OF_THE_BOOK = {"docutils", "jupyter_client"}
+
+
+def test_what_the_library_imports_is_declared():
+    """An import that happens to come with another package breaks when that package drops it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
+    declared = {re.split(r"[<>=!~\[ ]", name)[0] for name in project["dependencies"]}
+    imported = {
+        PACKAGES.get(name, name)
+        for path in (ROOT / "icl_lib").rglob("*.py")
+        for name in _imported(path) - sys.stdlib_module_names - {"icl_lib"}
+    }
+    assert imported - OF_THE_BOOK == declared
+
+
+def _imported(path):
+    """The first part of every name that a file imports from outside its own package."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def test_the_package_is_typed():
+    assert (ROOT / "icl_lib" / "py.typed").is_file()
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))
+    assert settings["tool"]["setuptools"]["package-data"]["icl_lib"] == ["py.typed"]
+
+
+def test_requirements_cover_the_package():
+    """The book's environment is locked from requirements.in, so it must name every dependency."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
+    declared = {re.split(r"[<>=!~\[ ]", name)[0] for name in project["dependencies"]}
+    lines = (ROOT / "requirements.in").read_text(encoding="utf8").splitlines()
+    assert declared <= {re.split(r"[<>=!~\[ ]", line)[0] for line in lines}

@@ -122,7 +122,9 @@ class TestSensitivity:
 
     @pytest.mark.parametrize("layer", [0, 3, -1])
     def test_bad_layers(self, layer):
-        with pytest.raises(ValueError, match=f"layer must be between 1 and 2, got {layer}"):
+        with pytest.raises(
+            ValueError, match=f"layer must be an integer between 1 and 2, got {layer}"
+        ):
             sensitivity(build(("softmax", "softmax")), elements(), layer=layer)
 
 
@@ -205,7 +207,9 @@ class TestElementProducts:
     def test_only_layers_after_the_first(self, index):
         model = build(("softmax", "softmax"))
         maps = element_maps(model, elements(5, 9), 1)
-        with pytest.raises(ValueError, match=f"index must be between 1 and 1, got {index}"):
+        with pytest.raises(
+            ValueError, match=f"index must be an integer between 1 and 1, got {index}"
+        ):
             element_products(model, index, maps)
 
 

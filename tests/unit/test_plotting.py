@@ -137,7 +137,7 @@ class TestCurveWithBand:
             plotting.curve_with_band(ax, [1, 2, 3], samples, "GPT", "red")
 
     def test_unknown_colour(self, ax):
-        with pytest.raises(KeyError):
+        with pytest.raises(ValueError, match="colour must be one of .*'blue'.*, got 'mauve'"):
             plotting.curve_with_band(ax, [1], [[1.0]], "GPT", "mauve")
 
 

@@ -254,5 +254,5 @@ def test_prompts_that_do_not_fit():
             model(xs, ys[:, :-1], x_query)
         with pytest.raises(ValueError, match="x_query must have shape"):
             model(xs, ys, x_query[0])
-        with pytest.raises(ValueError, match="n >= 1"):
+        with pytest.raises(ValueError, match="xs must have shape .* no axis empty"):
             model(xs[:, :0], ys[:, :0], x_query)

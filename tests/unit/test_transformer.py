@@ -233,7 +233,7 @@ def test_bad_sizes(name, bad):
 
 def test_bad_prompts():
     net, (xs, ys) = model(), prompt(n=4)
-    for bad in (xs[0], xs[..., :1], torch.zeros(3, 4, 3)):
+    for bad in (xs[0], xs[..., :1], torch.zeros(3, 4, 3).double()):
         with pytest.raises(ValueError, match=r"xs must have shape \(B, n, 2\), got"):
             net(bad, ys)
     with pytest.raises(ValueError, match="xs must hold at most max_points = 6 inputs, got 7"):

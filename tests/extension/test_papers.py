@@ -8,8 +8,12 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from docutils.nodes import reference
+
+from icl_lib.claims import files
 
 ROOT = Path(__file__).resolve().parents[2]
+FUNCTION = "icl_lib.claims.files.every_claim"
 FIRST = {
     "paper": "zhang2024",
     "name": "First et al.",
@@ -18,7 +22,7 @@ FIRST = {
             "item": "Theorem 1",
             "title": "Something",
             "chapters": ["01"],
-            "functions": ["icl_lib.claims.outcome"],
+            "functions": [FUNCTION],
             "tests": ["tests/unit/test_claims.py"],
         }
     ],
@@ -33,9 +37,19 @@ SECOND = {
         2: {"statement": "This one waits.", "later": True},
     },
 }
+CLAIM = {
+    "was": "01-old",
+    "kind": "identity",
+    "statement": "It is so.",
+    "source": "somewhere",
+    "expected": 0,
+    "mode": "absolute",
+    "tolerance": 0,
+    "holds": True,
+}
 CLAIMS = {
-    "01-first": {"rows": [1], "item": "Theorem 1", "verdict": "reproduced"},
-    "01-second": {"paper": "second2025", "rows": [1], "verdict": "differs"},
+    "one-first": CLAIM | {"rows": [1], "item": "Theorem 1", "verdict": "reproduced"},
+    "one-second": CLAIM | {"paper": "second2025", "rows": [1], "verdict": "differs"},
 }
 
 
@@ -52,19 +66,20 @@ def build(extension, tmp_path):
 
     def make(claims=CLAIMS, first=FIRST, second=SECOND, complete=True):
         book = tmp_path / "book"
-        book.mkdir(exist_ok=True)
+        (book / "claims").mkdir(exist_ok=True, parents=True)
         (tmp_path / "tests" / "unit").mkdir(parents=True, exist_ok=True)
         (tmp_path / "tests" / "unit" / "test_claims.py").touch()
         for name, content in (
-            ("claims.yml", claims),
+            ("claims/one.yml", {"strict_null": False, "claims": claims}),
             ("paper_map.yml", first),
             ("paper_map_second.yml", second),
         ):
             (book / name).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf8")
+        files.every_chapter.cache_clear()  # the same folder may have held other claims
         payloads = [(3, {"id": name}) for name in claims]
         chapter = SimpleNamespace(docname="book/01_one", number="01", claims=payloads)
-        place = SimpleNamespace(docname="book/reference/api", node_id="icl_lib.claims.outcome")
-        domain = SimpleNamespace(objects={"icl_lib.claims.outcome": place})
+        place = SimpleNamespace(docname="book/reference/api/tools", node_id="anchor-of-it")
+        domain = SimpleNamespace(objects={FUNCTION: place})
         env = SimpleNamespace(
             get_domain=lambda name: domain,
             found_docs={"book/01_one", "book/reference/claims"},
@@ -113,7 +128,7 @@ def test_a_complete_book_passes(extension, build):
 
 def test_a_row_belongs_to_the_claims_paper(extension, build):
     """Row 1 of one paper does not cover row 1 of the other."""
-    app = build({"01-first": CLAIMS["01-first"]})
+    app = build({"one-first": CLAIMS["one-first"]})
     said = refused(extension, app)
     assert "paper_map_second.yml: statement 1 is checked by no claim" in said
     assert "paper_map.yml" not in said
@@ -128,19 +143,20 @@ def test_without_later_the_statement_must_be_checked(extension, build):
 
 @pytest.mark.parametrize("complete", [True, False])
 def test_unknown_rows_and_papers_are_refused(extension, build, complete):
-    first = CLAIMS | {"01-odd": {"rows": [2], "verdict": "differs"}}
+    odd = CLAIM | {"verdict": "differs"}
+    first = CLAIMS | {"one-odd": odd | {"rows": [2]}}
     said = refused(extension, build(first, complete=complete))
-    assert "01-odd: there is no statement 2 in book/paper_map.yml" in said
-    other = CLAIMS | {"01-odd": {"paper": "nobody1900", "verdict": "differs"}}
+    assert "one-odd: there is no statement 2 in book/paper_map.yml" in said
+    other = CLAIMS | {"one-odd": odd | {"paper": "nobody1900"}}
     said = refused(extension, build(other, complete=complete))
-    assert "01-odd: there is no paper nobody1900, only zhang2024, second2025" in said
+    assert "one-odd: there is no paper nobody1900, only zhang2024, second2025" in said
 
 
 def test_an_item_belongs_to_the_claims_paper(extension, build):
-    wrong = CLAIMS | {"01-second": CLAIMS["01-second"] | {"item": "Theorem 1"}}
+    wrong = CLAIMS | {"one-second": CLAIMS["one-second"] | {"item": "Theorem 1"}}
     said = refused(extension, build(wrong))
-    assert "paper_map_second.yml: claim 01-second: there is no item Theorem 1" in said
-    right = CLAIMS | {"01-second": CLAIMS["01-second"] | {"item": "Figure 9"}}
+    assert "paper_map_second.yml: claim one-second: there is no item Theorem 1" in said
+    right = CLAIMS | {"one-second": CLAIMS["one-second"] | {"item": "Figure 9"}}
     check(extension, build(right))
 
 
@@ -149,7 +165,10 @@ def test_an_item_belongs_to_the_claims_paper(extension, build):
     [
         ({"chapters": ["02"]}, "there is no chapter 02"),
         ({"functions": ["icl_lib.claims.absent"]}, "there is no function icl_lib.claims.absent"),
-        ({"functions": ["icl_lib.claims.claim"]}, "there is no API entry of icl_lib.claims.claim"),
+        (
+            {"functions": ["icl_lib.claims.cells.claim"]},
+            "there is no API entry of icl_lib.claims.cells.claim",
+        ),
         ({"tests": ["tests/unit/test_absent.py"]}, "there is no test tests/unit/test_absent.py"),
         ({"chapters": []}, "there is no chapter named"),
         ({"functions": []}, "there is no function named"),
@@ -193,13 +212,15 @@ def test_each_paper_has_its_own_tables(extension, build):
         ["paper-map-table"],
         ["paper-map-table-second2025"],
     ]
+    links = {link["refuri"] for link in tables[2][0].findall(reference)}
+    assert "book/reference/api/tools.html#anchor-of-it" in links, "where the entry really is"
     first, second, first_map, second_map = (cells(nodes)[1:] for nodes in tables)
-    assert first == [["1", "One is checked.", "1", "01-first", "reproduced"]]
+    assert first == [["1", "One is checked.", "1", "one-first", "reproduced"]]
     assert second == [
-        ["1", "Another one is checked.", "1", "01-second", "differs"],
+        ["1", "Another one is checked.", "1", "one-second", "differs"],
         ["2", "This one waits.", "a later chapter", "–", "–"],
     ]
-    assert first_map[0][0] == "Theorem 1" and first_map[0][5] == "01-first"
+    assert first_map[0][0] == "Theorem 1" and first_map[0][5] == "one-first"
     assert second_map == [["Figure 9", "Not yet", "a later chapter", "–", "–", "–"]]
 
 
