@@ -29,7 +29,8 @@ __all__ = [
     "train_experiment",
     "verify",
 ]
-AROUND = ("claims", "doctor", "exercises", "plotting", "scrubber")  # no run depends on these
+# no run depends on these
+AROUND = ("claims", "contest", "doctor", "exercises", "plotting", "scrubber")
 
 
 class Verification(NamedTuple):
