@@ -47,13 +47,13 @@ class TrainConfig:
     def __post_init__(self):
         checked = {
             "steps": _count("steps", self.steps),
-            "lr": _number(positive, "lr", self.lr),
+            "lr": positive("lr", self.lr),
             "warmup": _count("warmup", self.warmup, minimum=0),
-            "weight_decay": _number(nonnegative, "weight_decay", self.weight_decay),
+            "weight_decay": nonnegative("weight_decay", self.weight_decay),
             "log_every": _count("log_every", self.log_every),
         }
         if self.clip_norm is not None:
-            checked["clip_norm"] = _number(positive, "clip_norm", self.clip_norm)
+            checked["clip_norm"] = positive("clip_norm", self.clip_norm)
         for name, value in checked.items():  # plain ints and floats, as a state file keeps them
             object.__setattr__(self, name, value)
         if self.schedule not in ("cosine", "constant"):
@@ -134,7 +134,7 @@ def train(
         If the state cannot be written; the state of the last save is still there.
     """
     _check_kinds(model, loss_at, config, state_path, progress)
-    zero_loss = None if zero_loss is None else _number(positive, "zero_loss", zero_loss)
+    zero_loss = None if zero_loss is None else positive("zero_loss", zero_loss)
     save_every = _count("save_every", save_every)
     wanted = _checked_steps(snapshot_steps, config.steps)
     path = None if state_path is None else Path(state_path)
@@ -257,13 +257,6 @@ def _count(name: str, value, minimum: int = 1) -> int:
     if positive_int(name, value, minimum) > LARGEST_COUNT:
         raise ValueError(f"{name} must be an integer of at most {LARGEST_COUNT}, got a larger one")
     return int(value)
-
-
-def _number(check: Callable, name: str, value) -> float:
-    try:
-        return check(name, value)
-    except (TypeError, OverflowError) as error:  # an int beyond the range of a float
-        raise ValueError(f"{name} must be a finite number, got {type(value).__name__}") from error
 
 
 def _check_kinds(model, loss_at, config, state_path, progress) -> None:

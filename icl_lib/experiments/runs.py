@@ -17,6 +17,7 @@ from icl_lib._storage import StateError
 from icl_lib.experiments import checkpoint, storage
 from icl_lib.experiments.registry import get
 from icl_lib.experiments.storage import RECORD, is_number, record, run_lock, state_path
+from icl_lib.tasks.randomness import OFFSET_VARIABLE, seed_offset
 from icl_lib.training import TrainingError, TrainLog, train
 
 __all__ = [
@@ -28,7 +29,8 @@ __all__ = [
     "train_experiment",
     "verify",
 ]
-AROUND = ("claims", "doctor", "exercises", "plotting", "scrubber")  # no run depends on these
+# no run depends on these
+AROUND = ("claims", "contest", "doctor", "exercises", "plotting", "scrubber")
 
 
 class Verification(NamedTuple):
@@ -54,8 +56,9 @@ def train_experiment(name: str, *, progress: bool = True, save_every: int = 500)
     Raises
     ------
     ValueError
-        If there is no such experiment, the record is damaged, or the state of the unfinished run
-        is damaged or of another one; the message says which command removes that state.
+        If there is no such experiment, the seeds have an offset, the record is damaged, or the
+        state of the unfinished run is damaged or of another one; the message says which command
+        removes that state.
     TrainingError
         If the loss diverges.
     OSError
@@ -63,6 +66,8 @@ def train_experiment(name: str, *, progress: bool = True, save_every: int = 500)
         cannot be written, the finished run stays in its state, and the same command writes it.
     """
     experiment = get(name)
+    if offset := seed_offset():  # other draws are another run, under the name of this one
+        raise ValueError(f"{OFFSET_VARIABLE} must be 0 or unset, got {offset}")
     torch.set_num_threads(1)
     record()
     model = experiment.build_model()

@@ -231,6 +231,13 @@ class TestTraining:
         assert not storage.state_path("wild-s0").exists()  # nothing to go on from
         assert runs.record()[NAME]["status"] == "completed"
 
+    def test_other_draws(self, monkeypatch):
+        """Under another offset of the seeds it would be another run with the same name."""
+        monkeypatch.setenv("ICL_SEED_OFFSET", "3")
+        with pytest.raises(ValueError, match="ICL_SEED_OFFSET must be 0 or unset, got 3"):
+            runs.train_experiment(NAME, progress=False)
+        assert not checkpoint.path_of(NAME).exists()
+
     def test_unknown_name(self):
         with pytest.raises(ValueError, match="name must be one of"):
             runs.train_experiment("nobody")
