@@ -156,17 +156,18 @@ def contexts(browser):
 def visit(address, contexts):
     """``visit(page_name)``: what `page_visit.visit_page` saw there, at the first call only."""
     from page_visit import visit_page
+    from playwright.sync_api import Error
 
-    seen: dict[str, dict | Exception] = {}
+    seen: dict[str, dict | str] = {}
 
     def load(page_name: str) -> dict:
         if page_name not in seen:
             try:
                 seen[page_name] = visit_page(contexts["light"], address + page_name)
-            except Exception as error:  # kept: the page's other checks need not wait for it again
-                seen[page_name] = error
-        if isinstance(seen[page_name], Exception):
-            raise seen[page_name]
+            except Error as error:  # the page's other checks need not wait for it again
+                seen[page_name] = f"{page_name} could not be visited: {error}"
+        if isinstance(seen[page_name], str):
+            pytest.fail(seen[page_name], pytrace=False)
         return seen[page_name]
 
     return load
