@@ -39,43 +39,43 @@ def population_loss(u11, u12, u21, u, covariance, n_train, *, check=True):
     squared = covariance @ covariance
     second = (1 + per_n) * squared + per_n * _trace(covariance) * covariance  # Lambda Gamma
     matrix = u[..., None, None] * u11 + u12[..., :, None] * u21[..., None, :]
-    odd = (matrix * (second @ matrix @ covariance)).sum((-2, -1)) - 2 * _trace(squared @ matrix)
+    odd = (matrix * (second @ matrix @ covariance - 2 * squared)).sum((-2, -1))
     even = _even_part(u11, u12, u21, u, covariance, per_n)
     return (_trace(covariance) + odd + even) / 2
 
 
 def _even_part(v, p, r, u, lam, per_n):
     """E g^2, where g = p^T Lhat V x + (p^T x)(x^T V x)/N + u (w^T Lhat w)(r^T x)."""
-    label = u * _label_moments(p, r, u, v, lam, per_n)
-    return _prompt_square(p, v, lam, per_n) + label + _query_terms(p, r, u, v, lam, per_n)
+    image = p @ lam  # Lambda p; shared, since gradient descent comes here thousands of times
+    back = _apply(v.mT, image)  # V^T Lambda p
+    label = u * _label_moments(image, r, u, v, lam, per_n)
+    prompt = _prompt_square(p, image, back, v, lam, per_n)
+    return prompt + label + _query_terms(p, image, back, r, u, v, lam, per_n)
 
 
-def _prompt_square(p, v, lam, per_n):
+def _prompt_square(p, image, back, v, lam, per_n):
     """E (p^T Lhat V x)^2."""
-    image = _apply(lam, p)
-    back = _apply(v.mT, image)
     spread = ((v @ lam) * (lam @ v)).sum((-2, -1))
-    return (1 + per_n) * _dot(back, _apply(lam, back)) + per_n * spread * _dot(p, image)
+    return (1 + per_n) * _dot(back, back @ lam) + per_n * spread * _dot(p, image)
 
 
-def _label_moments(p, r, u, v, lam, per_n):
+def _label_moments(image, r, u, v, lam, per_n):
     """The terms of E g^2 with w^T Lhat w, divided by u: product with p^T Lhat V x, and square."""
     trace, squares = _trace(lam), (lam * lam).sum()
-    mixed = _apply(trace * lam + 2 * per_n * lam @ lam, p)
+    mixed = trace * image + 2 * per_n * image @ lam
     fourth = trace**2 + 2 * per_n * squares + 2 * ((1 + per_n) * squares + per_n * trace**2)
-    image = _apply(lam, r)
-    return 2 * _dot(mixed, _apply(v, image)) + u * fourth * _dot(r, image)
+    weighted = r @ lam
+    return 2 * _dot(mixed, _apply(v, weighted)) + u * fourth * _dot(r, weighted)
 
 
-def _query_terms(p, r, u, v, lam, per_n):
+def _query_terms(p, image, back, r, u, v, lam, per_n):
     """The terms of E g^2 with (p^T x)(x^T V x)/N: its product with a linear form, its square."""
     once = (v + v.mT) / 2 @ lam  # S Lambda
-    image = _apply(lam, p)
-    linear = _apply(v.mT, image) + u[..., None] * _trace(lam) * r
-    t1, t2 = _trace(once), _trace(once @ once)
+    linear = back + u[..., None] * _trace(lam) * r
+    t1, t2 = _trace(once), (once * once.mT).sum((-2, -1))
     bent = _apply(once, p)  # S Lambda p
     a, q1, q2 = _dot(p, image), _dot(image, bent), _dot(image, _apply(once, bent))
-    cross = _dot(linear, image) * t1 + 2 * _dot(linear, _apply(lam, bent))
+    cross = _dot(linear, image) * t1 + 2 * _dot(linear, bent @ lam)
     square = a * (t1**2 + 2 * t2) + 4 * q1 * t1 + 8 * q2
     return 2 * per_n * cross + per_n**2 * square
 
