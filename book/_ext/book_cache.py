@@ -14,7 +14,7 @@ from pathlib import Path
 import book_store
 from sphinx.errors import ExtensionError
 
-COMMAND = ("-m", "pytest", "-q", "--no-header", "--no-summary", "-p", "no:cacheprovider")
+COMMAND = ("-m", "pytest", "-q", "--no-header", "-rN", "-p", "no:cacheprovider")
 
 
 def cores():

@@ -182,13 +182,13 @@ def statement_nodes(app, docname, paper=DEFAULT):
             [
                 str(row),
                 statement.sentence,
+                ", ".join(found) or "\u2013",
                 joined([link(app, docname, doc, chapter_title(app, doc)[0]) for doc in where])
                 or [missing[0]],
                 joined([link(app, docname, docname, code(name), anchor(name)) for name in names])
                 or [missing[1]],
-                ", ".join(found) or "\u2013",
             ]
         )
-    heads = ["No.", "Statement", "Chapter", "Claims", "Verdict"]
+    heads = ["No.", "Statement", "Verdict", "Chapter", "Claims"]
     caption = f"Checkable statements of {paper.name}"
     return [table(caption, identifier("paper-statements", paper), heads, rows)]

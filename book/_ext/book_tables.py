@@ -1,5 +1,7 @@
 """Small builders for docutils nodes: accessible tables, links inside the book."""
 
+import re
+
 from docutils import nodes
 
 
@@ -57,6 +59,11 @@ def cell(content):
     return entry
 
 
+def column_class(header):
+    """The class of a column's cells; on a narrow screen custom.css writes the name above each."""
+    return "icl-column-" + "-".join(re.findall(r"[a-z]+", header.lower()))
+
+
 def table(caption, identifier, headers, rows, widths=None):
     """A captioned table whose first row and first column are header cells.
 
@@ -77,7 +84,10 @@ def table(caption, identifier, headers, rows, widths=None):
     for item in rows:
         content, ids = item if isinstance(item, tuple) else (item, [])
         row = nodes.row(ids=ids)
-        row.extend(cell(part) for part in content)
+        entries = [cell(part) for part in content]
+        for entry, header in zip(entries[1:], headers[1:], strict=True):
+            entry["classes"].append(column_class(header))
+        row.extend(entries)
         body += row
     group += body
     return node

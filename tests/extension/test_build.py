@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -61,6 +63,16 @@ def test_what_is_missing_is_executed_and_a_failure_ends_the_build(app, monkeypat
     with pytest.raises(ExtensionError, match="a chapter could not be executed"):
         book_cache.provide(app, SimpleNamespace(nb_execution_mode="cache"))
     assert called[0][-1] == "book/part1/01_first.ipynb" and "-n" not in called[0]
+
+
+def test_the_command_shows_what_failed(tmp_path):
+    """The build's own message only says "see above": there the error must stand."""
+    failing = 'def test_it():\n    raise RuntimeError("the cause")\n'
+    (tmp_path / "test_it.py").write_text(failing, encoding="utf8")
+    command = [sys.executable, *book_cache.COMMAND, "test_it.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "RuntimeError" in done.stdout and "the cause" in done.stdout
 
 
 def test_a_chapter_that_changes_meanwhile(app, project, tmp_path):  # noqa: F811

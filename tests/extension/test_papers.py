@@ -215,10 +215,10 @@ def test_each_paper_has_its_own_tables(extension, build):
     links = {link["refuri"] for link in tables[2][0].findall(reference)}
     assert "book/reference/api/tools.html#anchor-of-it" in links, "where the entry really is"
     first, second, first_map, second_map = (cells(nodes)[1:] for nodes in tables)
-    assert first == [["1", "One is checked.", "1", "one-first", "reproduced"]]
+    assert first == [["1", "One is checked.", "reproduced", "1", "one-first"]]
     assert second == [
-        ["1", "Another one is checked.", "1", "one-second", "differs"],
-        ["2", "This one waits.", "a later chapter", "–", "–"],
+        ["1", "Another one is checked.", "differs", "1", "one-second"],
+        ["2", "This one waits.", "–", "a later chapter", "–"],
     ]
     assert first_map[0][0] == "Theorem 1" and first_map[0][5] == "one-first"
     assert second_map == [["Figure 9", "Not yet", "a later chapter", "–", "–", "–"]]

@@ -18,6 +18,7 @@ from playwright.sync_api import TimeoutError
 
 FOLDER = Path(__file__).parent
 INSPECT = (FOLDER / "inspect_page.js").read_text(encoding="utf8")
+MEASURE = (FOLDER / "measure_page.js").read_text(encoding="utf8")
 FIND = (FOLDER / "axe_findings.js").read_text(encoding="utf8")
 SHORT = 300  # characters: a picture inside of a page has an address of 100 000
 DESK = {"width": 1280, "height": 900}
@@ -60,6 +61,8 @@ def visit_page(context, url: str) -> dict:
         found = page.evaluate(INSPECT)
         theme = {"light": page.evaluate(THEME)}
         axe = {"light": page.evaluate(FIND, "light")}
+        page.evaluate(SETTLED)
+        desk = page.evaluate(MEASURE)
         telephone = at_telephone_width(page)
         theme["dark"] = theme_of_dark_system(page)
         axe["dark"] = page.evaluate(FIND, "dark")
@@ -67,8 +70,8 @@ def visit_page(context, url: str) -> dict:
     finally:
         page.close()
     requests |= {url[:SHORT] for url in found.pop("resources")}
-    rest = {"theme": theme, "axe": axe, "telephone": telephone, "sliders": sliders}
-    return found | rest | {"errors": errors, "requests": requests}
+    rest = {"theme": theme, "axe": axe, "desk": desk, "telephone": telephone}
+    return found | rest | {"errors": errors, "requests": requests, "sliders": sliders}
 
 
 def at_telephone_width(page) -> dict:
@@ -77,9 +80,10 @@ def at_telephone_width(page) -> dict:
     page.evaluate(SETTLED)
     width = page.evaluate("() => document.documentElement.scrollWidth")
     too_wide = page.evaluate(TOO_WIDE)
+    measured = page.evaluate(MEASURE)
     page.set_viewport_size(DESK)
     page.evaluate(SETTLED)
-    return {"width": width, "too_wide": too_wide}
+    return {"width": width, "too_wide": too_wide} | measured
 
 
 def theme_of_dark_system(page) -> str:

@@ -69,6 +69,30 @@ def test_no_horizontal_scroll_on_a_telephone(visit, page_name):
     assert telephone["width"] <= 390, telephone["too_wide"]
 
 
+def test_no_code_line_is_cropped_at_a_desk(visit, page_name):
+    assert visit(page_name)["desk"]["code"] == []
+
+
+def test_no_formula_needs_a_scroll_at_a_desk(visit, page_name):
+    desk = visit(page_name)["desk"]
+    assert desk["cut"] == [] and desk["scrolled"] == []
+
+
+def test_every_formula_is_reachable_on_a_telephone(visit, page_name):
+    """What is wider than the screen lies in a box that scrolls, by finger and by keyboard."""
+    assert visit(page_name)["telephone"]["cut"] == []
+
+
+def test_every_verdict_is_in_view(visit, page_name):
+    seen = visit(page_name)
+    assert seen["desk"]["hidden"] == [] and seen["telephone"]["hidden"] == []
+
+
+def test_a_telephone_names_the_columns_of_a_table(visit, page_name):
+    """There a row is a block: custom.css has to know the name of every column."""
+    assert visit(page_name)["telephone"]["nameless"] == []
+
+
 def test_page_weight(visit, page_name, site, address):
     """Sum of all files that the page loads, uncompressed as our server sends them."""
     paths = {
