@@ -87,7 +87,7 @@ def positive_int(name: str, value, minimum: int = 1) -> int:
     """Return ``value`` as an int from ``minimum`` to 2**63 - 1; booleans and floats are refused."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < minimum:
         raise ValueError(f"{name} must be an integer of at least {minimum}, got {shown(value)}")
-    if value > LARGEST_INT:
+    if int(value) > LARGEST_INT:
         raise ValueError(f"{name} must be an integer of at most 2**63 - 1, got {shown(value)}")
     return int(value)
 
@@ -158,7 +158,7 @@ def solve(name: str, system: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 def shown(value) -> str:
     """Return a short text of any value for an error message."""
-    if isinstance(value, numbers.Integral) and abs(value) > LARGEST_INT:
+    if isinstance(value, numbers.Integral) and abs(int(value)) > LARGEST_INT:
         return f"an integer of {int(value).bit_length()} bits"
     return reprlib.repr(value)
 

@@ -124,7 +124,8 @@ def check_generator(generator, *, optional: bool = False) -> torch.Generator | N
 
 def check_draw(batch, length, generator, dtype) -> tuple[int, int]:
     """Return ``batch`` and ``length`` after checking the four arguments of an input law's draw."""
-    check_generator(generator), real_dtype(dtype)
+    check_generator(generator)
+    real_dtype(dtype)
     return size("batch", batch), size("length", length)
 
 
@@ -144,7 +145,7 @@ def seed(name: str, value) -> int:
 def between(name: str, value, low: int, high: int) -> int:
     """Return ``value`` as an int between ``low`` and ``high``, both included."""
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not whole or not low <= value <= high:
+    if not whole or not low <= int(value) <= high:
         raise ValueError(
             f"{name} must be an integer between {low} and {high}, got {described(value)}"
         )
@@ -164,7 +165,9 @@ def nonnegative_scale(name: str, value) -> float:
 
 
 def _check_range(name: str, value) -> None:
-    if isinstance(value, numbers.Real) and (MAX_SCALE < value < math.inf or 0 < value < MIN_SCALE):
+    if not isinstance(value, numbers.Real):
+        return
+    if MAX_SCALE < value < math.inf or 0 < value < MIN_SCALE:  # pyright: ignore[reportOperatorIssue]
         raise ValueError(
             f"{name} must be between {MIN_SCALE:g} and {MAX_SCALE:g}, got {described(value)}"
         )

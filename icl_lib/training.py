@@ -143,7 +143,7 @@ def train(
     run = _Run(TrainLog(), first_step=0, window_sum=0.0, high_windows=0)
     if path is not None:
         settings = {"training": asdict(config), "zero_loss": zero_loss}
-        whose = whose_state(identity, model, snapshot_steps=sorted(wanted), **settings)
+        whose = whose_state(identity or {}, model, snapshot_steps=sorted(wanted), **settings)
         if os.path.lexists(path):
             run = _restore(path, whose, model, optimizer, config, wanted)
     if run.first_step == 0:

@@ -75,7 +75,8 @@ def block(root, name):
     A package shows its docstring alone: what it hands on is described where it is defined.
     """
     members = ""
-    if module_file(root, name).name != "__init__.py":
+    file = module_file(root, name)
+    if file is None or file.name != "__init__.py":
         members = "   :members:\n   :show-inheritance:\n"
     return f"## `{name}`\n\n```{{eval-rst}}\n.. automodule:: {name}\n{members}```\n"
 

@@ -46,7 +46,8 @@ def verdict(claim):
     if claim["kind"] == "record":
         return [paragraph("for the record")]
     kind = claim["verdict"]
-    parts = [nodes.inline(kind, kind, classes=["icl-verdict", "icl-" + kind.replace(" ", "-")])]
+    mark = "icl-" + kind.replace(" ", "-")
+    parts: list[nodes.Node] = [nodes.inline(kind, kind, classes=["icl-verdict", mark])]
     if claim.get("note"):
         parts.append(paragraph(str(claim["note"])))
     return parts

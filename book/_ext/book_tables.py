@@ -76,7 +76,7 @@ def table(caption, identifier, headers, rows, widths=None):
     group = nodes.tgroup(cols=len(headers))
     node += group
     for number, width in enumerate(widths):
-        group += nodes.colspec(colwidth=width, **({"stub": 1} if number == 0 else {}))
+        group += nodes.colspec("", colwidth=width, **({"stub": 1} if number == 0 else {}))
     head = nodes.row()
     head.extend(cell(text) for text in headers)
     group += nodes.thead("", head)

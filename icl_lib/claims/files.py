@@ -91,7 +91,7 @@ def read_chapter(file: Path) -> dict:
     return content
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # pyright: ignore[reportGeneralTypeIssues]
     """A safe loader that refuses a key that stands twice (YAML would let the last one win)."""
 
 

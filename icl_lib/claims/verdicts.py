@@ -69,16 +69,16 @@ def outcome(spec: dict, measured: float, se: float | None = None) -> bool:
     if mode == "relative":
         return distance <= tolerance * abs(expected)
     if mode == "z":
-        return distance <= tolerance * se and _se_is_small(spec, se)
+        return distance <= tolerance * (se or 0.0) and _se_is_small(spec, se)
     slack = tolerance if se is None else -tolerance * se
     if mode == "at_most":
         return measured <= expected + slack
     return measured >= expected - slack
 
 
-def _se_is_small(spec: dict, se: float) -> bool:
+def _se_is_small(spec: dict, se: float | None) -> bool:
     """``max_se`` is a share of the expected value, absolute where 0 is expected."""
-    return se <= spec["max_se"] * (abs(spec["expected"]) or 1.0)
+    return se is not None and se <= spec["max_se"] * (abs(spec["expected"]) or 1.0)
 
 
 def null_value(spec: dict, cell: float | None) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from functools import partial
 
 import numpy as np
 
@@ -86,8 +87,9 @@ def contest(
     errors, tuned, at_edge = [], {}, {}
     for entry in contestants:
         predict = entry.predict
-        if entry.tune is not None:
-            predict = _undisturbed(entry, prompts, tuning, lambda e=entry: _tune(e, tuning))
+        if entry.tune is not None and tuning is not None:
+            tune = partial(_tune, entry, entry.tune, tuning)
+            predict = _undisturbed(entry, prompts, tuning, tune)
             tuned[entry.name] = _chosen(predict)
             at_edge[entry.name] = getattr(predict, "at_edge", 0)
         answer = _undisturbed(entry, prompts, tuning, lambda p=predict: p(prompts))
@@ -174,8 +176,7 @@ def _other_data(contestants, prompts, targets, goals, tuning) -> int | None:
     return len(others)
 
 
-def _tune(entry: Contestant, tuning: tuple) -> Callable:
-    tune = entry.tune
+def _tune(entry: Contestant, tune: Callable, tuning: tuple) -> Callable:
     if isinstance(tune, GridTuning):  # tuned under the clip that it will meet
         tune = replace(tune, clip=entry.information.clip)
     try:

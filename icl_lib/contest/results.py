@@ -160,7 +160,8 @@ class ContestResult:
         lines, k = [self.describe()], min(5, self.errors.shape[1])
         medians, largest = np.median(self.by_prompt, axis=1), np.sort(self.by_prompt, axis=1)
         largest = largest[:, -k:].sum(1) / self.errors.shape[1]
-        table = zip(self.names, *self.overall(), medians, largest, strict=True)
+        means, errors = map(np.atleast_1d, self.overall())
+        table = zip(self.names, means, errors, medians, largest, strict=True)
         for name, mean, se, median, part in table:
             lines.append(
                 f"  {name}: {mean:.4g} ± {se:.2g}, median of prompts {median:.4g}, "

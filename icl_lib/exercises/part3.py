@@ -26,7 +26,8 @@ def _same(got, expected, tolerance=1e-8) -> bool:
 def _heads(n: int = 3, heads: int = 2) -> tuple[np.ndarray, np.ndarray]:
     """Return key-query and value products (heads, 4n, 4n) with messy blocks."""
     rng = np.random.default_rng(3)
-    return rng.standard_normal((2, heads, 4 * n, 4 * n))
+    key_query, value = rng.standard_normal((2, heads, 4 * n, 4 * n))
+    return key_query, value
 
 
 def _rls_data() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -69,7 +70,8 @@ def _stacked(order: int) -> np.ndarray:
 
 def _few_shot() -> tuple[np.ndarray, np.ndarray]:
     """Return inputs and labels (4, 3) of a prompt."""
-    return np.random.default_rng(7).standard_normal((2, 4, 3))
+    xs, ys = np.random.default_rng(7).standard_normal((2, 4, 3))
+    return xs, ys
 
 
 def _prompt() -> np.ndarray:
@@ -119,9 +121,7 @@ PROPERTIES: dict[str, list[Property]] = {
         ),
         Property(
             "with one head it is the outer product of b and a",
-            lambda f: _same(
-                f(*(x[:1] for x in _heads()), 3), _coefficients(*(x[:1] for x in _heads()), 3)
-            ),
+            lambda f: _same(f(*_heads(heads=1), 3), _coefficients(*_heads(heads=1), 3)),
             "mean of the diagonal of each n x n block; rows of the value product are what is "
             "written, rows of the key-query product are keys.",
         ),

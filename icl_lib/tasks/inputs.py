@@ -11,7 +11,7 @@ if a dimension is not a positive integer or a factor not positive and finite.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from icl_lib._checks import covariance_matrix, psd_matrix
 from icl_lib._tensor_checks import check_draw, described, positive_scale, size
+from icl_lib.tasks._matrices import symmetric_root
 from icl_lib.tasks.randomness import haar_orthogonal
 
 
@@ -33,9 +34,14 @@ class Inputs(NamedTuple):
 class InputLaw(Protocol):
     """What a task needs of an input law."""
 
-    d: int
+    @property
+    def d(self) -> int:
+        """Dimension of one input."""
+        ...
 
-    def sample(self, batch: int, length: int, generator: torch.Generator, dtype) -> Inputs: ...
+    def sample(self, batch, length, generator, dtype=torch.float32) -> Inputs:
+        """Draw ``xs`` (B, n, d) and ``x_query`` (B, d)."""
+        ...
 
 
 def check_law(inputs) -> None:
@@ -74,6 +80,8 @@ class GaussianInputs:
 
     covariance: np.ndarray
     query_covariance: np.ndarray | None = None
+    _root: np.ndarray = field(init=False, repr=False)
+    _query_root: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self):
         lam = covariance_matrix("covariance", self.covariance)
@@ -83,8 +91,8 @@ class GaussianInputs:
             raise ValueError(
                 f"query_covariance must have shape {lam.shape}, as covariance, got {query.shape}"
             )
-        object.__setattr__(self, "_root", _root(lam))
-        object.__setattr__(self, "_query_root", _root(query))
+        object.__setattr__(self, "_root", symmetric_root(lam))
+        object.__setattr__(self, "_query_root", symmetric_root(query))
 
     @property
     def d(self) -> int:
@@ -273,9 +281,3 @@ def _times(z: Tensor, root: np.ndarray) -> Tensor:
     if np.array_equal(root, np.diag(diagonal)):
         return z * torch.as_tensor(diagonal.copy(), dtype=z.dtype)
     return z @ torch.as_tensor(root, dtype=z.dtype)
-
-
-def _root(matrix: np.ndarray) -> np.ndarray:
-    """Return the symmetric square root of a positive semidefinite matrix (d, d)."""
-    values, vectors = np.linalg.eigh(matrix)
-    return (vectors * np.sqrt(np.clip(values, 0.0, None))) @ vectors.T

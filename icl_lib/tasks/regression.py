@@ -23,7 +23,8 @@ from icl_lib._tensor_checks import (
     real_dtype,
     size,
 )
-from icl_lib.tasks.inputs import GaussianInputs, InputLaw, _root, check_law
+from icl_lib.tasks._matrices import symmetric_root
+from icl_lib.tasks.inputs import GaussianInputs, InputLaw, check_law
 from icl_lib.tasks.randomness import Generators, as_generators
 
 
@@ -99,7 +100,9 @@ class LinearRegression:
             return self.weight_scale * w_star
         z = torch.randn(batch, self.inputs.d, generator=generator, dtype=dtype)
         if self.prior is not None:
-            z = z @ torch.as_tensor(_root(np.asarray(self.prior, dtype=float)), dtype=dtype)
+            z = z @ torch.as_tensor(
+                symmetric_root(np.asarray(self.prior, dtype=float)), dtype=dtype
+            )
         return self.weight_scale * z
 
     def sample(

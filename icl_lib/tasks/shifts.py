@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from icl_lib._tensor_checks import size
 from icl_lib.tasks.inputs import (
     GaussianInputs,
@@ -54,4 +56,4 @@ def garg_suite(d: int) -> dict[str, LinearRegression]:
 
 
 def _standard(d: int) -> GaussianInputs:
-    return GaussianInputs([[float(i == j) for j in range(d)] for i in range(d)])
+    return GaussianInputs(np.eye(d))

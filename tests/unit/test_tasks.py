@@ -11,6 +11,7 @@ from moments import assert_mean, outer
 from theory_oracles import random_covariance
 
 from icl_lib.tasks import inputs as laws
+from icl_lib.tasks._matrices import symmetric_root
 from icl_lib.tasks.randomness import generators
 from icl_lib.tasks.regression import LinearRegression, gaussian_task
 
@@ -63,7 +64,7 @@ class TestGaussian:
         law = laws.GaussianInputs(np.diag(diagonal))
         got = law.sample(50, 7, generators(3).data, dtype)
         z = torch.randn(50, 8, len(diagonal), generator=generators(3).data, dtype=dtype)
-        root = torch.as_tensor(laws._root(np.diag(diagonal)), dtype=dtype)
+        root = torch.as_tensor(symmetric_root(np.diag(diagonal)), dtype=dtype)
         for value, product in zip(got, (z[:, :7] @ root, z[:, 7] @ root), strict=True):
             assert torch.equal(value, product) and value.stride() == product.stride()
 
