@@ -29,7 +29,7 @@ unexport MPLBACKEND
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help book serve test test-unit test-notebooks test-book test-site browser lab install lock \
-        newest doctor checkpoints-verify faults mutants reseed bench lint fmt repository clean distclean
+        newest doctor checkpoints-verify faults mutants reseed bench lint fmt hooks repository clean distclean
 
 help: ## this list
 	@echo "In-Context Learning as Optimization: make TARGET"
@@ -110,14 +110,20 @@ reseed: $(STAMP) ## which claims flip under other random draws? OFFSETS=1-5 [CHA
 bench: $(STAMP) ## speed of training steps and of the mesa-layer (ARGS=--write keeps the tables, --strict fails on a missed bar)
 	@for f in benchmarks/[!_]*.py; do echo "== $$f"; $(BIN)/python "$$f" $(ARGS) || exit 1; done
 
-lint: $(STAMP) ## style (ruff), workflow files: their schema, and what an attacker could do with them
+lint: $(STAMP) ## style (ruff), prose (a sentence a line), types (pyright), workflow files
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/python book/_ext/book_prose.py --check
+	@$(BIN)/basedpyright
 	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@$(BIN)/check-jsonschema --builtin-schema vendor.github-actions .github/actions/*/action.yml
 	@$(BIN)/zizmor --offline --no-progress --min-severity medium .github
 
-fmt: $(STAMP) ## ruff puts the code in order
+fmt: $(STAMP) ## puts code (ruff) and prose (a sentence a line) in order
 	@$(BIN)/ruff check --fix-only . && $(BIN)/ruff format .
+	@$(BIN)/python book/_ext/book_prose.py
+
+hooks: $(STAMP) ## check and put in order before every commit (pre-commit)
+	@$(BIN)/pre-commit install
 
 lock: $(STAMP) ## resolve requirements.in anew into requirements.lock
 	@mkdir -p _build
