@@ -20,7 +20,7 @@
       if (style.overflowX === "visible" || right <= box.getBoundingClientRect().right + 1) continue;
       const reached = moves(box) && box.tabIndex === 0;
       if (!box.closest(".pst-scrollable-table-container")) {
-        found[reached ? "scrolled" : "cut"].push(text(formula));
+        found[reached ? "scrolled" : "cut"].push(text(formula.parentElement));
       }
       break;
     }
