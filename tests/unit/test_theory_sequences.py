@@ -173,6 +173,15 @@ def test_best_step_sizes_by_line_search(seed, length, n):
     assert (loss(each) <= loss(one) + 1e-12).all()
 
 
+@pytest.mark.parametrize("scale", [2.0**-12, 2.0**12])
+def test_best_step_sizes_of_small_and_large_sequences(scale):
+    """The step is of third order in the states, the target of first: c s has the step / c^2."""
+    states = _states(8, 6, 3, (5,))
+    one, each = sequences.best_step_size(states), sequences.best_step_sizes(states)
+    assert_allclose(sequences.best_step_size(scale * states), one / scale**2, rtol=1e-13)
+    assert_allclose(sequences.best_step_sizes(scale * states), each / scale**2, rtol=1e-13)
+
+
 def test_best_step_size_of_still_sequences_is_zero():
     """Sequences of zeros have no best step: 0, not a division by zero."""
     assert sequences.best_step_size(np.zeros((2, 4, 3))) == 0
