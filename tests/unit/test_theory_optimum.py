@@ -67,30 +67,6 @@ def test_optimal_preconditioner_for_the_whitening_prior(d, n, noise_var):
     assert_allclose(value, n / (n + d + 1 + noise_var) * prior, rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.parametrize("noise_var", [0.0, 0.5])
-@pytest.mark.parametrize("n", [1, 7, math.inf])
-def test_optimal_preconditioner_for_few_directions(n, noise_var):
-    """w = c r: A = c r r^T / (...), by Sherman and Morrison; w = 0 is answered by 0 for every N."""
-    covariance = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, 0.2], [0.0, 0.2, 3.0]])
-    r, per_n = np.array([1.0, -2.0, 0.5]), 1 / n
-    held = r @ covariance @ r
-    expected = np.outer(r, r) / ((1 + per_n) * held + per_n * (held + noise_var))
-    options = {"noise_var": noise_var}
-    value = optimum.optimal_preconditioner(covariance, n, prior=np.outer(r, r), **options)
-    assert_allclose(value, expected, rtol=1e-12)
-    nothing = optimum.optimal_preconditioner(covariance, n, prior=np.zeros((3, 3)), **options)
-    assert_allclose(nothing, np.zeros((3, 3)), atol=0)
-
-
-def test_optimal_preconditioner_at_infinite_length_is_the_inverse_for_every_full_prior():
-    """Lambda^{-1} to the last digits, where the prior alone would cost ten of them."""
-    turn = np.array([[0.6, -0.8], [0.8, 0.6]])
-    prior = turn @ np.diag([1.0, 1e-10]) @ turn.T
-    covariance, inverse = np.array([[2.0, 1.0], [1.0, 1.0]]), np.array([[1.0, -1.0], [-1.0, 2.0]])
-    value = optimum.optimal_preconditioner(covariance, math.inf, prior=prior)
-    assert_allclose(value, inverse, rtol=1e-13)
-
-
 def _minimiser_by_linear_system(covariance, n, prior, noise_var):
     """Minimise the exact risk over A; it is quadratic, so probing gives gradient and Hessian."""
     d = len(covariance)
