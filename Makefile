@@ -71,7 +71,7 @@ test: $(STAMP) ## install and test everything: style, library, notebooks, pages
 
 test-unit: $(STAMP) ## library, doctests, import contract, the book's extension, coverage
 	@$(BIN)/python -m pytest -n $(JOBS) tests/unit tests/notebooks tests/extension icl_lib \
-	  --cov=icl_lib --cov=book/_ext --cov-report=term-missing --cov-fail-under=93
+	  --cov=icl_lib --cov=book/_ext --cov-report=term-missing --cov-fail-under=95
 
 test-notebooks: $(STAMP) ## execute every notebook that changed (nbmake), then the table of CPU seconds and memory
 	@$(BIN)/python -m pytest -q -n $(JOBS) --maxschedchunk=1 book; rc=$$?; \

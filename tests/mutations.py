@@ -16,15 +16,20 @@ UNIT = Path(__file__).resolve().parent / "unit"
 BAD_INPUT = "test_bad_input_theory.py"
 
 TESTS = {
-    "theory/optimum.py": ["test_theory_optimum.py", "test_theory_theorem_4_2.py", BAD_INPUT],
+    "theory/optimum.py": [
+        "test_theory_priors.py",
+        "test_theory_optimum.py",
+        "test_theory_theorem_4_2.py",
+        BAD_INPUT,
+    ],
     "theory/shifts.py": ["test_theory_shifts.py", BAD_INPUT],
     "theory/random_covariance.py": ["test_theory_random_covariance.py", BAD_INPUT],
     "theory/gradient_flow.py": ["test_theory_gradient_flow.py", BAD_INPUT],
     "theory/landscape.py": ["test_theory_landscape.py", BAD_INPUT],
     "theory/solvers.py": ["test_theory_solvers.py", BAD_INPUT],
-    "theory/sequences.py": ["test_theory_sequences.py"],
+    "theory/sequences.py": ["test_theory_sequences.py", "test_theory_step_sizes.py"],
     "layers/recursive_mesa.py": ["test_mesa.py", "test_mesa_peers.py"],
-    "layers/mesa.py": ["test_mesa.py", "test_mesa_peers.py"],
+    "layers/mesa.py": ["test_mesa_precision.py", "test_mesa.py", "test_mesa_peers.py"],
     "models/raw.py": ["test_raw_model.py"],
     "models/constructions.py": ["test_constructions.py", "test_copying_layer.py"],
     "probing.py": ["test_probing.py"],
@@ -32,7 +37,8 @@ TESTS = {
 }
 
 _OPTIMUM = [
-    ("if shift == 0:", "if per_n == 0:"),
+    ("if root.shape[1] < len(covariance):", "if root.shape[1] < 0:"),
+    ("if shift == 0:", "if shift < 0:"),
     ("shift = per_n * (np.trace(prior @ covariance) +", "shift = per_n * (np.trace(covariance) +"),
     ("system = (1 + per_n) * prior @ covariance", "system = (1 + per_n) * covariance @ prior"),
     ("w_kq[:-1, :-1] = matrix / scale", "w_kq[:-1, :-1] = matrix"),

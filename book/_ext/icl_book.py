@@ -11,6 +11,7 @@
 * book_runs      {run-times}
 * book_api       the API pages' module lists
 * book_assets    launch buttons, script fixes, the icon subset
+* book_weight    lighter code and pictures that look the same
 """
 
 import os
@@ -36,6 +37,7 @@ import book_ledger
 import book_map
 import book_runs
 import book_site
+import book_weight
 from book_payloads import Generated, check_claims
 
 
@@ -63,6 +65,7 @@ def setup(app):
     app.connect("html-page-context", book_api.name_toggles, priority=900)
     app.connect("html-page-context", book_assets.drop_thebe, priority=900)
     app.connect("build-finished", book_assets.lighten)
+    app.connect("build-finished", book_weight.lighten, priority=700)  # after the theme's own styles
     app.connect("html-page-context", book_site.say_first_page)
     app.connect("build-finished", book_site.finish, priority=900)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": False}

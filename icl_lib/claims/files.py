@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def read_chapter(file: Path) -> dict:
     """
     try:
         content = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
         raise ValueError(f"claims file {file.name} cannot be read: {error}") from error
     if not isinstance(content, dict) or set(content) != {"strict_null", "claims"}:
         raise ValueError(f"claims file {file.name} must have the keys strict_null and claims")
@@ -171,6 +172,6 @@ def _check_null(name: str, null) -> None:
 def _number(name: str, key: str, value, least: float = -math.inf) -> None:
     # YAML reads 1e-3 as text (it wants 1.0e-3), and text compares with nothing
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < least:
+    if not number or not abs(value) <= sys.float_info.max or value < least:
         bound = "" if least == -math.inf else f" of at least {least:g}"
         raise ValueError(f"claim {name}: {key} must be a number{bound}, got {value!r}")

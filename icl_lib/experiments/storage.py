@@ -63,9 +63,8 @@ def run_lock(name: str) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        pid = owner.read_text(encoding="utf-8") if owner.is_file() else "unknown"
         raise OSError(
-            f"{name} is being trained by process {pid} (lock {lock.lock_file}): "
+            f"{name} is being trained by process {_written_pid(owner)} (lock {lock.lock_file}): "
             "wait until it has ended, or end it"
         ) from error
     try:
@@ -74,6 +73,14 @@ def run_lock(name: str) -> Iterator[None]:
     finally:
         owner.unlink(missing_ok=True)
         lock.release()
+
+
+def _written_pid(owner: Path) -> str:
+    """Return what ``owner`` says; it may be gone again, half written or damaged."""
+    try:
+        return str(int(owner.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return "unknown"
 
 
 def check_room(folder: Path, needed: int) -> None:

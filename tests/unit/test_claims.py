@@ -167,6 +167,7 @@ class TestFile:
             ({"tolerance": -1}, "tolerance"),
             ({"mode": "z", "max_se": "1e-2"}, "max_se"),
             ({"expected": True}, "expected"),
+            ({"expected": 10**400}, "expected"),
             ({"holds": "maybe"}, "holds"),
             ({"otherwise": "averaging"}, "otherwise"),
             ({"otherwise": {"value": 3.0, "source": "here"}}, "otherwise"),
@@ -202,6 +203,16 @@ class TestFile:
         self.refused(book, text, "last.yml cannot be read: kind stands twice, line 4")
         text = "strict_null: false\nclaims:\n  last-two: {}\n  last-two: {}\n"
         self.refused(book, text, "last-two stands twice")
+
+    @pytest.mark.parametrize("text", ["born: 2026-02-30\n", f"deep: {'[' * 3000}{']' * 3000}\n"])
+    def test_what_yaml_itself_cannot_take(self, book, text):
+        """A day that does not exist and lists without end are no YAMLErrors, but name the file."""
+        self.refused(book, text, "claims file last.yml cannot be read: ")
+
+    def test_bytes_that_are_no_text(self, tmp_path):
+        (tmp_path / "last.yml").write_bytes(b"strict_null: false # \xe9\n")
+        with pytest.raises(ValueError, match="claims file last.yml cannot be read: .*0xe9"):
+            files.read_chapter(tmp_path / "last.yml")
 
     @pytest.mark.parametrize(
         "text",

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 from sklearn.linear_model import Ridge
 
@@ -149,34 +148,6 @@ def test_ridge_recovers_noiseless_dynamics():
         value = function(states[:-1], 1e-9)
         assert_allclose(value[first:], states[first + 1 :], atol=1e-5)
         assert np.abs(value[first - 2] - states[first - 1]).max() > 1e-3
-
-
-@PROPERTY
-@given(seed=SEEDS, length=st.integers(3, 7), n=DIMS)
-def test_best_step_sizes_by_line_search(seed, length, n):
-    """The closed forms minimise the loss that scipy minimises; position 1 has nothing to learn."""
-    states = _states(seed, length, n, (4,))
-    inputs, targets = states[:, :-1], states[:, 1:]
-
-    def loss(eta):
-        return sequences.position_loss(sequences.gradient_step(inputs, eta), targets)
-
-    one = sequences.best_step_size(states)
-    found = minimize_scalar(lambda eta: loss(eta).mean(), tol=1e-12)
-    assert_allclose(one, found.x, rtol=1e-4, atol=1e-6)
-    each = sequences.best_step_sizes(states)
-    assert each.shape == (length - 1,)
-    assert each[0] == 0
-    for t in range(1, length - 1):
-        found = minimize_scalar(lambda eta, t=t: loss(eta)[t], tol=1e-12)
-        assert_allclose(loss(each)[t], found.fun, rtol=1e-9)
-    assert (loss(each) <= loss(one) + 1e-12).all()
-
-
-def test_best_step_size_of_still_sequences_is_zero():
-    """Sequences of zeros have no best step: 0, not a division by zero."""
-    assert sequences.best_step_size(np.zeros((2, 4, 3))) == 0
-    assert_allclose(sequences.best_step_sizes(np.zeros((4, 3))), np.zeros(3))
 
 
 def test_losses_by_hand():

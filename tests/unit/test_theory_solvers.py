@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from scipy.linalg import pascal
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import DotProduct
 from sklearn.linear_model import LinearRegression, Ridge
@@ -35,6 +36,19 @@ def test_least_squares_is_linear_regression(seed, n, d):
     expected = fit.predict(x_query[None])[0]
     value = solvers.least_squares(xs, ys, x_query)
     assert_allclose(value, expected, rtol=1e-6, atol=1e-8)
+
+
+def test_least_squares_on_ill_conditioned_prompts():
+    """Integers, exact by construction: no direction is dropped at a condition number of 1e5."""
+    xs, w = pascal(6).astype(float), np.array([3.0, -1.0, 2.0, 5.0, -4.0, 1.0])
+    assert 1e5 < np.linalg.cond(xs) < 2e5
+    assert_allclose(solvers.least_squares(xs, xs @ w, np.eye(6)), w, rtol=1e-9)
+
+
+def test_least_squares_shares_the_weight_of_equal_inputs():
+    """Columns that differ in the last digit are equal: 1 for their sum, shared, the least norm."""
+    xs = np.array([[1.0, 1.0 + 2.0**-52], [2.0, 2.0], [3.0, 3.0]])
+    assert_allclose(solvers.least_squares(xs, [2.0, 4.0, 6.0], np.eye(2)), [1.0, 1.0], rtol=1e-12)
 
 
 def test_least_squares_is_scale_invariant():
