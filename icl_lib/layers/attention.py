@@ -10,7 +10,7 @@ from icl_lib._tensor_checks import check_shape, flag, one_of, real_dtype, real_t
 from icl_lib.layers.linear import multi_head_linear_attention
 from icl_lib.layers.mesa import mesa_attention
 from icl_lib.layers.softmax import attention_scores, causal_softmax
-from icl_lib.layers.tape import Tape
+from icl_lib.layers.tape import Tape, check_tape
 
 KINDS = ("linear", "softmax", "mesa")
 
@@ -104,7 +104,7 @@ class AttentionLayer(nn.Module):
         ValueError
             If the shape or the dtype does not fit (see :mod:`icl_lib.layers` on precision).
         """
-        tape = Tape() if tape is None else tape
+        tape = check_tape(tape)
         projections = self.project(tokens)
         if self.kind == "linear":
             mixed = multi_head_linear_attention(projections)

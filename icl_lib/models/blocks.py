@@ -5,9 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from icl_lib._tensor_checks import check_shape, flag, one_of, real_tensors, size
+from icl_lib._tensor_checks import (
+    check_generator,
+    check_shape,
+    flag,
+    instance,
+    one_of,
+    positive_scale,
+    real_tensors,
+    size,
+)
 from icl_lib.layers.attention import AttentionLayer
-from icl_lib.layers.tape import Tape
+from icl_lib.layers.tape import Tape, check_tape
 
 ACTIVATIONS = ("gelu", "relu")
 POSITION_STD = 0.3
@@ -68,22 +77,30 @@ class Block(nn.Module):
     Raises
     ------
     ValueError
-        If ``width`` is not a positive integer or ``layer_norm`` not True or False.
+        If an argument is not of its kind.
     """
 
-    def __init__(self, attention: nn.Module, width: int, mlp: MLP | None, layer_norm: bool):
+    def __init__(
+        self,
+        attention: nn.Module,
+        width: int,
+        mlp: MLP | None = None,
+        layer_norm: bool = False,
+    ):
         super().__init__()
-        size("width", width), flag("layer_norm", layer_norm)
-        self.width = width
+        instance("attention", attention, nn.Module), flag("layer_norm", layer_norm)
+        self.width = size("width", width)
         self.attention_norm = nn.LayerNorm(width) if layer_norm else nn.Identity()
         self.attention = attention
         self.mlp_norm = nn.LayerNorm(width) if layer_norm and mlp is not None else nn.Identity()
-        self.mlp = mlp
+        self.mlp = None if mlp is None else instance("mlp", mlp, MLP)
 
     def forward(self, stream: Tensor, tape: Tape | None = None) -> Tensor:
         """Map the residual stream (B, T, width) to the next one."""
-        tape = Tape() if tape is None else tape
-        (stream,) = real_tensors(stream=stream)
+        tape = check_tape(tape)
+        weights = next(self.parameters(), None)
+        given = {} if weights is None else {"weights": weights}
+        *_, stream = real_tensors(**given, stream=stream)
         check_shape("stream", stream, "B", "T", self.width)
         seen = tape("attention_input", self.attention_norm(stream))
         # a layer that somebody put in the place of the original has no activations of its own
@@ -104,13 +121,23 @@ class Block(nn.Module):
 
 
 @torch.no_grad()
-def draw_weights(model: nn.Module, init_std: float | None, generator) -> None:
+def draw_weights(
+    model: nn.Module, init_std: float | None = None, generator: torch.Generator | None = None
+) -> None:
     """Fill the linear maps of a transformer, then its learned positions, in a fixed order.
 
     With an ``init_std`` matrices are N(0, init_std^2) and biases 0. Without one matrices and biases
     are uniform on +-1/sqrt(fan-in) and positions N(0, 0.3^2). LayerNorms and lambdas stay as they
     are: the identity and 1.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not of its kind.
     """
+    instance("model", model, nn.Module), check_generator(generator, optional=True)
+    if init_std is not None:
+        positive_scale("init_std", init_std)
 
     def fill(weight: Tensor, fan_in: int) -> Tensor:
         if init_std is None:
@@ -121,7 +148,9 @@ def draw_weights(model: nn.Module, init_std: float | None, generator) -> None:
         if bias is not None:
             fill(bias, fan_in) if init_std is None else bias.zero_()
 
-    for module in model.modules():
+    readout, positions = (getattr(model, name, None) for name in ("readout", "positions"))
+    # a seed must give the weights that the recorded runs started from: uniform read-outs come last
+    for module in sorted(model.modules(), key=lambda part: part is readout and init_std is None):
         if isinstance(module, nn.Linear):
             fill(module.weight, module.in_features)
             fill_bias(module.bias, module.in_features)
@@ -138,6 +167,6 @@ def draw_weights(model: nn.Module, init_std: float | None, generator) -> None:
             else:
                 fill(module.p, heads * key_size)
             fill_bias(module.b_p, heads * key_size)
-    if model.positions is not None:
+    if positions is not None:
         std = POSITION_STD if init_std is None else init_std
-        model.positions.normal_(0.0, std, generator=generator)
+        positions.normal_(0.0, std, generator=generator)

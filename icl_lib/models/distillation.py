@@ -48,15 +48,13 @@ class LinearTwins(nn.Module):
             If the model has other layers than these, or the states do not fit it.
         """
         self._check_original(model)
-        pairs = [
-            (f"blocks.{k}.attention_input", f"blocks.{k}.attention")
-            for k in range(len(self.layers))
-        ]
+        parts = ("attention_input", "attention")
+        kept = [f"blocks.{k}.{part}" for k in range(len(self.layers)) for part in parts]
         with torch.no_grad():
-            cache = model.run_with_cache(states, names=[name for pair in pairs for name in pair])[1]
+            cache = model.run_with_cache(states, names=kept)[1]
         losses = []
-        for (seen, target), twin in zip(pairs, self.layers, strict=True):
-            target = cache[target]
+        for k, twin in enumerate(self.layers):
+            seen, target = (cache[f"blocks.{k}.{part}"] for part in parts)
             losses.append((twin(seen) - target).square().mean() / target.square().mean())
         return torch.stack(losses)
 

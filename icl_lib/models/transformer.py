@@ -18,13 +18,12 @@ from icl_lib._tensor_checks import (
     between,
     check_generator,
     check_shape,
-    described,
     instance,
     one_of,
     real_tensors,
 )
 from icl_lib.layers.attention import AttentionLayer
-from icl_lib.layers.tape import Patch, Tape
+from icl_lib.layers.tape import Patch, Tape, check_names
 from icl_lib.models.blocks import MLP, Block, draw_weights, empty_linear
 from icl_lib.models.config import CONSTRUCTED, TransformerConfig
 from icl_lib.tasks.tokens import constructed_tokens, interleave
@@ -54,11 +53,11 @@ class Transformer(nn.Module):
         self.config, learned = config, config.reads not in CONSTRUCTED
         outputs = 1 if config.reads == "pairs" else config.n
         self.embed = empty_linear(config.n, config.width, config.biases) if learned else None
+        self.readout = empty_linear(config.width, outputs, config.biases) if learned else None
         rows = torch.empty(config.max_length or 0, config.width)
         self.positions = nn.Parameter(rows) if config.positions == "learned" else None
         self.blocks = nn.ModuleList(_block(config, index) for index in range(len(config.layers)))
         self.norm = nn.LayerNorm(config.width) if config.final_norm else nn.Identity()
-        self.readout = empty_linear(config.width, outputs, config.biases) if learned else None
         draw_weights(self, config.init_std, generator)
 
     def forward(self, *inputs: Tensor) -> Tensor:
@@ -76,7 +75,7 @@ class Transformer(nn.Module):
         ValueError
             If number, shapes or dtypes do not fit, or there are more tokens than positions.
         """
-        return self.read_out(self._stream(inputs, Tape(), len(self.blocks)))
+        return self._predictions(self._stream(inputs, Tape(), len(self.blocks)))
 
     def predict_query(self, xs: Tensor, ys: Tensor, x_query: Tensor) -> Tensor:
         """Return the prediction (B,) for ``x_query`` (B, d) after n examples xs, ys.
@@ -126,10 +125,11 @@ class Transformer(nn.Module):
             instance("patch", patch, Mapping), self._known("patch", patch, known)
         tape = Tape(frozenset(keep), patch)
         stream = self._stream(inputs, tape, depth)
-        return stream if stop_at_layer is not None else self.read_out(stream), tape.cache
+        return stream if stop_at_layer is not None else self._predictions(stream), tape.cache
 
     def run_with_patch(self, *inputs: Tensor, patch: Mapping[str, Patch]) -> Tensor:
         """Return the predictions with some activations replaced, as :meth:`run_with_cache` does."""
+        instance("patch", patch, Mapping)
         return self.run_with_cache(*inputs, patch=patch, names=())[0]
 
     def streams(self, *inputs: Tensor) -> list[Tensor]:
@@ -186,16 +186,8 @@ class Transformer(nn.Module):
             raise ValueError(f"states must hold at most max_length = {most}, got {points}")
         return tuple(inputs)
 
-    def read_out(self, stream: Tensor) -> Tensor:
-        """Return the predictions that a residual stream (B, T, width) after the last block holds.
-
-        Raises
-        ------
-        ValueError
-            If the shape or the dtype does not fit.
-        """
-        (stream,) = self._real(stream=stream)
-        check_shape("stream", stream, "B", "T", self.config.width)
+    def _predictions(self, stream: Tensor) -> Tensor:
+        """Return what the residual stream (B, T, width) after the last block holds."""
         if self.config.reads == "pairs":
             return self.readout(self.norm(stream[:, 0::2])).squeeze(-1)  # at the x tokens
         stream = self.norm(stream)
@@ -228,9 +220,7 @@ class Transformer(nn.Module):
 
     @staticmethod
     def _known(argument: str, names: Collection[str], known: list[str]) -> Collection[str]:
-        if isinstance(names, str) or not isinstance(names, Collection):
-            raise ValueError(f"{argument} must be names of activations, got {described(names)}")
-        if unknown := [name for name in names if name not in known]:
+        if unknown := [name for name in check_names(argument, names) if name not in known]:
             raise ValueError(f"{argument} must be among {known}, got {unknown}")
         return names
 

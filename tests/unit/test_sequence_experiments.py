@@ -88,7 +88,7 @@ class TestRegistry:
         again = replace(LINEAR, task="contracting").build_model().state_dict()
         other = LINEAR.with_seed(1).build_model().state_dict()
         assert all(torch.equal(first[key], again[key]) for key in first)
-        assert not torch.equal(first["blocks.0.w_q"], other["blocks.0.w_q"])
+        assert not torch.equal(first["blocks.0.attention.w_q"], other["blocks.0.attention.w_q"])
 
     def test_seeds(self):
         far = LINEAR.with_seed(12)
