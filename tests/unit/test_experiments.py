@@ -92,7 +92,7 @@ class TestRegistry:
         again = replace(TINY, n_train=2, inputs="random").build_model().state_dict()
         other = replace(TINY, seed=1).build_model().state_dict()
         assert all(torch.equal(first[key], again[key]) for key in first)
-        assert not torch.equal(first["read_in.weight"], other["read_in.weight"])
+        assert not torch.equal(first["embed.weight"], other["embed.weight"])
 
     def test_evaluation_never_uses_a_training_seed(self, monkeypatch):
         used = []
