@@ -47,14 +47,14 @@ class TestRegistry:
     def test_entries_say_what_their_name_says(self, name):
         run = EXPERIMENTS[name]
         d, inputs, n_train, seed = re.fullmatch(r"gpt-d(\d+)-(\w+)-n(\d+)-s(\d+)", name).groups()
-        assert (run.model.d, run.inputs, run.n_train, run.seed) == (
+        assert (run.model.n, run.inputs, run.n_train, run.seed) == (
             int(d),
             inputs,
             int(n_train),
             int(seed),
         )
         assert run.name == name and run.family == name[:-3]
-        assert run.zero_loss == run.model.d
+        assert run.zero_loss == run.model.n
         assert run.model.max_points > run.n_train
         kind = {"fixed": "GaussianInputs", "random": "RandomDiagonalInputs"}[inputs]
         assert type(run.task.inputs).__name__ == kind

@@ -67,7 +67,7 @@ class TestRegistry:
         else:
             depth, size = int(kind.removeprefix("lsa")), int(run.family.rsplit("-k")[1])
             assert run.model.layers == ("linear",) * depth and run.model.key_size == size
-            assert (run.model.tokens == "two-channel") == (depth == 1)
+            assert (run.model.reads == "two-channel") == (depth == 1)
             assert run.snapshots[0] == 0 and run.snapshots[-1] == run.training.steps
             assert list(run.snapshots) == sorted(set(run.snapshots))
         assert "lr" in run.paper and run.metric == "loss"
