@@ -25,7 +25,8 @@ from torch import nn
 
 from icl_lib.experiments.sequences import sequence_loss
 from icl_lib.models.compressed import CompressedModel, products, read_off
-from icl_lib.models.sequence import SequenceConfig, SequenceModel
+from icl_lib.models.config import TransformerConfig
+from icl_lib.models.transformer import Transformer
 from icl_lib.tasks.dynamics import LinearDynamics
 from icl_lib.tasks.randomness import generators
 
@@ -37,15 +38,17 @@ class Setting(NamedTuple):
     """One row: the name, the model and the batch."""
 
     name: str
-    config: SequenceConfig
+    config: TransformerConfig
     batch: int
 
 
-def linear(depth: int, key_size: int = 20) -> SequenceConfig:
+def linear(depth: int, key_size: int = 20) -> TransformerConfig:
     """Return the book's linear model of that depth."""
     if depth == 1:
-        return SequenceConfig(("linear",), heads=2, key_size=key_size, tokens="two-channel")
-    return SequenceConfig(("linear",) * depth, key_size=key_size)
+        return TransformerConfig.constructed(
+            ("linear",), heads=2, key_size=key_size, reads="two-channel"
+        )
+    return TransformerConfig.constructed(("linear",) * depth, key_size=key_size)
 
 
 SETTINGS = (
@@ -55,7 +58,7 @@ SETTINGS = (
     Setting("LSA-2", linear(2), 256),
     Setting("LSA-6", linear(6), 64),
     Setting("LSA-6", linear(6, 40), 64),
-    Setting("one mesa-layer", SequenceConfig(("mesa",)), 64),
+    Setting("one mesa-layer", TransformerConfig.constructed(("mesa",)), 64),
 )
 
 
@@ -64,7 +67,7 @@ class Trainer:
 
     def __init__(self, setting: Setting):
         self.setting, self.task, self.step = setting, LinearDynamics(), 0
-        self.model = SequenceModel(setting.config, torch.Generator().manual_seed(0))
+        self.model = Transformer(setting.config, torch.Generator().manual_seed(0))
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, weight_decay=0.1)
 
     def draw(self):
@@ -115,7 +118,7 @@ def step_row(setting: Setting) -> dict:
 def compressed_row(key_size: int) -> dict:
     """Time RevAlg-d's forward pass and the full model's, six layers, 64 sequences."""
     config = linear(6, key_size)
-    full = SequenceModel(config, torch.Generator().manual_seed(0))
+    full = Transformer(config, torch.Generator().manual_seed(0))
     small = CompressedModel(config, read_off(products(full)))
     states = LinearDynamics().sample(BATCH, LENGTH, generators(0)).inputs
     with torch.no_grad():

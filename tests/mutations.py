@@ -14,6 +14,12 @@ from mutations_raw import RAW_ELEMENTS
 
 UNIT = Path(__file__).resolve().parent / "unit"
 BAD_INPUT = "test_bad_input_theory.py"
+TRANSFORMER = [
+    "test_activations.py",
+    "test_transformer_constructed.py",
+    "test_transformer_elements.py",
+    "test_transformer_pairs.py",
+]
 
 TESTS = {
     "theory/optimum.py": [
@@ -30,7 +36,10 @@ TESTS = {
     "theory/sequences.py": ["test_theory_sequences.py", "test_theory_step_sizes.py"],
     "layers/recursive_mesa.py": ["test_mesa.py", "test_mesa_peers.py"],
     "layers/mesa.py": ["test_mesa_precision.py", "test_mesa.py", "test_mesa_peers.py"],
-    "models/raw.py": ["test_raw_model.py"],
+    "models/transformer.py": TRANSFORMER,
+    "models/blocks.py": TRANSFORMER,
+    "layers/attention.py": TRANSFORMER,
+    "layers/tape.py": TRANSFORMER,
     "models/constructions.py": ["test_constructions.py", "test_copying_layer.py"],
     "probing.py": ["test_probing.py"],
     "exercises/part2.py": ["test_exercises.py"],
@@ -121,8 +130,42 @@ _DEEP_LINEAR = [
 ]
 _TRANSFORMER = [
     ("stream[:, 0::2]", "stream[:, 1::2]"),
-    ("tokens = tokens + self.attention(", "tokens = self.attention("),
-    ("bound = module.in_features**-0.5", "bound = module.in_features**-1.0"),
+    ("stream.clamp(-clip, clip)", "stream.clamp(-2 * clip, clip)"),
+    ("self.positions[: stream.shape[1]]", "self.positions[-stream.shape[1] :]"),
+    ('config.positions == "sinusoidal" and index == 0,', 'config.positions == "sinusoidal",'),
+    ("unit_keys=config.unit_keys and index > 0,", "unit_keys=config.unit_keys,"),
+    ("replaced = copy.deepcopy(self)", "replaced = self"),
+    ("self.blocks[:depth]", "self.blocks"),
+    ("Tape(frozenset(keep), patch)", "Tape(frozenset(keep))"),
+]
+_BLOCKS = [
+    ("self.attention_norm(stream))", "stream)"),
+    ("self.mlp(self.mlp_norm(stream))", "self.mlp(stream)"),
+    ('stream = stream + tape("attention"', 'stream = tape("attention"'),
+    ('approximate="tanh"', 'approximate="none"'),
+    ("module.p.copy_(drawn.transpose(0, 1))", "module.p.copy_(drawn.view_as(module.p))"),
+    ("part is readout and init_std is None", "part is readout"),
+    ("bias.zero_()", "bias.fill_(0.1)"),
+    ("positions.normal_(0.0, std,", "positions.normal_(0.0, std**2,"),
+]
+_ATTENTION = [
+    ("dtype=torch.float64) / half)", "dtype=torch.float64) / width)"),
+    ("[angles.sin(), angles.cos()]", "[angles.cos(), angles.sin()]"),
+    ("torch.stack([self.w_q, self.w_k])[", "torch.stack([self.w_k, self.w_q])["),
+    ("is_causal=True", "is_causal=False"),
+    ("normalize(matchers, dim=-1)", "normalize(matchers, dim=-2)"),
+    ("columns + bias[:, None]", "columns"),
+    ("[self.b_q, self.b_k, self.b_v]", "[self.b_k, self.b_q, self.b_v]"),
+    ("if patched or not self.fused:", "if not self.fused:"),
+    ("self.w_k.transpose(1, 2) @ self.w_q", "self.w_q.transpose(1, 2) @ self.w_k"),
+]
+_TAPE = [
+    (
+        "value = _replaced(name, self.patch[name], value)",
+        "_replaced(name, self.patch[name], value)",
+    ),
+    ("in self.keep or self.replaces(name)", "in self.keep"),
+    ("part = copy.copy(self)", "part = self"),
 ]
 _LAYERS_LINEAR = [
     ("(keys.transpose(-1, -2) @ values) / normaliser", "(keys.transpose(-1, -2) @ values)"),
@@ -166,10 +209,6 @@ _COMPRESSED = [
     ("torch.lerp(full, expand(part, n), share)", "torch.lerp(expand(part, n), full, share)"),
     ('"hwr,btrn->bhtwn", key_query', '"hrw,btrn->bhtwn", key_query'),
 ]
-_SEQUENCE = [
-    ("self.w_k.transpose(1, 2) @ self.w_q", "self.w_q.transpose(1, 2) @ self.w_k"),
-    ("update.clamp(-clip, clip)", "update.clamp(-2 * clip, clip)"),
-]
 _LEARNED_INVERSE = [
     ("y = y - alpha * (system @", "y = y + alpha * (system @"),
     ("beta * (x - before), x", "beta * (x + before), x"),
@@ -191,13 +230,15 @@ _BY_FILE = {
     "models/constructions.py": _CONSTRUCTIONS,
     "models/deep_linear.py": _DEEP_LINEAR,
     "models/transformer.py": _TRANSFORMER,
+    "models/blocks.py": _BLOCKS,
+    "layers/attention.py": _ATTENTION,
+    "layers/tape.py": _TAPE,
     "layers/linear.py": _LAYERS_LINEAR,
     "layers/softmax.py": _LAYERS_SOFTMAX,
     "layers/mesa.py": _LAYERS_MESA,
     "layers/recursive_mesa.py": _RECURSIVE_MESA,
     "tasks/dynamics.py": _DYNAMICS,
     "models/compressed.py": _COMPRESSED,
-    "models/sequence.py": _SEQUENCE,
     "models/learned_inverse.py": _LEARNED_INVERSE,
     "theory/sequences.py": _THEORY_SEQUENCES,
     "exercises/part2.py": _EXERCISES,

@@ -1,28 +1,13 @@
-"""Mutations of the models on raw elements and of what is built on them; see `mutations.py`."""
+"""Mutations of what is built on the models on raw elements; see `mutations.py`."""
 
 from __future__ import annotations
 
-_RAW = [
-    ("dtype=torch.float64) / half)", "dtype=torch.float64) / width)"),
-    ("[angles.sin(), angles.cos()]", "[angles.cos(), angles.sin()]"),
-    ("torch.stack([self.w_q, self.w_k])[", "torch.stack([self.w_k, self.w_q])["),
-    ("is_causal=True", "is_causal=False"),
-    ("normalize(matchers, dim=-1)", "normalize(matchers, dim=-2)"),
-    ("/ keys.shape[-1] ** 0.5", "/ keys.shape[-1]"),
-    ('approximate="tanh"', 'approximate="none"'),
-    ("positions=index == 0,", "positions=True,"),
-    ("unit_keys=config.unit_keys and index > 0,", "unit_keys=config.unit_keys,"),
-    ("self.attention(self.attention_norm(stream))", "self.attention(stream)"),
-    ("self.mlp(self.mlp_norm(stream))", "self.mlp(stream)"),
-    ("stream.clamp(-self.clip, self.clip)", "stream.clamp(-self.clip, None)"),
-    ("weight.normal_(0.0, config.init_std,", "weight.normal_(0.0, config.init_std**2,"),
-]
 _INSPECTION = [
     ("[..., first - lag :].mean(-1)", "[..., first:].mean(-1)"),
-    ("model.blocks[:layer]", "model.blocks[: layer - 1]"),
+    ("stop_at_layer=layer)", "stop_at_layer=layer - 1)"),
     ("stream[:, -1].unbind(-1)", "stream[:, 0].unbind(-1)"),
     ("torch.stack(norms).mean((0, 1))", "torch.stack(norms).sum(0).mean(0)"),
-    ("block.attention_norm(model.embedded(states))", "model.embedded(states)"),
+    ('name = "blocks.0.weights"', 'name = "blocks.0.scores"'),
     ("states[:, first - 1 : -1]], dim=-1)", "states[:, first:]], dim=-1)"),
     ("ElementMaps(maps[:n].T, maps[n:].T,", "ElementMaps(maps[n:].T, maps[:n].T,"),
     ("/ tokens.square().sum()", "/ pairs.square().sum()"),
@@ -33,10 +18,8 @@ _INSPECTION = [
 ]
 _DISTILLATION = [
     (" / target.square().mean()", ""),
-    ("stream = block(stream)", "stream = stream + twin(seen)"),
-    ("replaced = copy.deepcopy(model)", "replaced = model"),
-    ("seen = block.attention_norm(stream).detach()", "seen = stream.detach()"),
-    ("block.attention(seen).detach()", "block.attention(seen)"),
+    ("replace_layer(index, self", "replace_layer(0, self"),
+    ('parts = ("attention_input", "attention")', 'parts = ("attention", "attention")'),
     ("positions=layer.positions,", "positions=False,"),
     ("weight.normal_(0.0, init_std,", "weight.normal_(0.0, init_std**0.5,"),
 ]
@@ -73,7 +56,6 @@ _ADAPTED_RUNS = [
 ]
 
 RAW_ELEMENTS = {
-    "models/raw.py": _RAW,
     "models/inspection.py": _INSPECTION,
     "models/distillation.py": _DISTILLATION,
     "models/prompting.py": _PROMPTING,

@@ -1,5 +1,7 @@
 """Command line: ``python -m icl_lib.experiments list``, or show, train, verify, forget ``NAME``.
 
+``convert`` rewrites checkpoints of former models (:mod:`icl_lib.experiments.conversion`).
+
 The exit status is 0, or 1 if anything failed, 2 if the command makes no sense, 130 after Ctrl-C.
 """
 
@@ -10,7 +12,7 @@ import json
 import re
 import sys
 
-from icl_lib.experiments import checkpoint
+from icl_lib.experiments import checkpoint, conversion
 from icl_lib.experiments.registry import EXPERIMENTS, get
 from icl_lib.experiments.runs import forget, record, seed_band, train_experiment, verify
 from icl_lib.experiments.storage import state_path
@@ -27,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="all runs, with what is on disk")
+    commands.add_parser("convert", help="rewrite checkpoints that still have former names")
     for command, text in (
         ("show", "configuration and provenance of a run"),
         ("train", "train runs, continuing where they stopped"),
@@ -41,6 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.command == "list":
         return _guarded(lambda _: _list(), "list")
+    if options.command == "convert":
+        files = sorted(checkpoint.folder().glob("*.safetensors"))
+        return max((_guarded(_convert, file.stem) for file in files), default=0)
     try:
         seeds = None if options.seeds is None else _seeds(options.seeds)
     except ValueError as error:
@@ -96,6 +102,12 @@ def _list() -> int:
         figures = f"{_metric(name)} {value:.4f}" if value is not None else ""
         kept = "(unfinished state kept)" if state_path(name).exists() else ""
         print(f"{name:24s} {entry['status']:12s} {figures} {kept}".rstrip())
+    return 0
+
+
+def _convert(name: str) -> int:
+    changed = conversion.convert(checkpoint.folder() / f"{name}.safetensors")
+    print(f"{name}: {'converted' if changed else 'already as it should be'}")
     return 0
 
 

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from icl_lib.experiments.sequences import SequenceExperiment
+from icl_lib.models.config import TransformerConfig
 from icl_lib.models.inspection import first_layer_weights, sensitivity, weights_by_distance
-from icl_lib.models.raw import RawConfig, RawTransformer
+from icl_lib.models.transformer import Transformer
 from icl_lib.probing import token_probe_errors
 from icl_lib.tasks.dynamics import LinearDynamics, NonlinearDynamics, PartiallyObserved
 from icl_lib.tasks.randomness import weights_generator
@@ -36,7 +37,7 @@ RAW_SETTINGS = {
 
 @dataclass(frozen=True)
 class RawExperiment(SequenceExperiment):
-    """One run of a :class:`RawTransformer`; ``task`` is "linear", "partial" or "nonlinear"."""
+    """One run of a transformer on raw elements; ``task`` is "linear", "partial" or "nonlinear"."""
 
     tasks = ("linear", "partial", "nonlinear")
 
@@ -61,11 +62,11 @@ class RawExperiment(SequenceExperiment):
         """
         return 1e-6 if self.task == "partial" else 0.0
 
-    def build_model(self) -> RawTransformer:
+    def build_model(self) -> Transformer:
         """Return the untrained model; its initial weights depend on the seed alone."""
-        return RawTransformer(self.model, weights_generator(self.seed))
+        return Transformer(self.model, weights_generator(self.seed))
 
-    def curves(self, model: RawTransformer, snapshots: list[tuple[int, dict]]) -> dict:
+    def curves(self, model: Transformer, snapshots: list[tuple[int, dict]]) -> dict:
         """Return what the first layer holds during training, by distance from the last position.
 
         "probe" is the held-out error of reading s_{T-j} off the first layer's output, "sensitivity"
@@ -73,7 +74,7 @@ class RawExperiment(SequenceExperiment):
         lists run over snapshots, then j = 0..7.
         """
         inputs = self.test_set.inputs[: 2 * PROBE_FIT]
-        moving = RawTransformer(self.model)
+        moving = Transformer(self.model)
         columns = {"steps": [], "probe": [], "sensitivity": [], "attention": []}
         for step, weights in snapshots:
             moving.load_state_dict(weights)
@@ -84,7 +85,7 @@ class RawExperiment(SequenceExperiment):
 
 
 def first_layer_view(
-    model: RawTransformer, states: torch.Tensor, probe_ridge: float = 0.0
+    model: Transformer, states: torch.Tensor, probe_ridge: float = 0.0
 ) -> dict[str, list]:
     """Return "probe", "sensitivity" and "attention" of states (2 PROBE_FIT, T, n); see curves."""
     with torch.no_grad():
@@ -102,7 +103,7 @@ def first_layer_view(
 
 
 def first_layer_probe(
-    model: RawTransformer, states: torch.Tensor, probe_ridge: float = 0.0
+    model: Transformer, states: torch.Tensor, probe_ridge: float = 0.0
 ) -> np.ndarray:
     """Return the held-out errors (8,) of reading s_T, s_{T-1}, ... off the first block's output.
 
@@ -118,7 +119,10 @@ def first_layer_probe(
         raise ValueError(f"states must hold more than {PROBE_FIT} sequences, got {len(states)}")
     with torch.no_grad():
         # small pieces stay in the processor's cache
-        parts = [model.blocks[0](some @ model.embed.T)[:, -1] for some in states.split(64)]
+        parts = [
+            model.run_with_cache(some, names=(), stop_at_layer=1)[0][:, -1]
+            for some in states.split(64)
+        ]
     last = torch.cat(parts).double().numpy()
     ridge = probe_ridge * float((last[:PROBE_FIT] ** 2).sum())
     seen = states.double().numpy()
@@ -145,7 +149,7 @@ def _run(name, task, layers, steps, *, batch=64, length=50, watch=False, lr=3e-3
         steps=steps, lr=lr, warmup=500, weight_decay=0.05, clip_norm=1.0, log_every=100
     )
     snapshots = tuple(step for step in SNAPSHOTS if step <= steps) if watch else ()
-    model = RawConfig(layers=layers, **sizes)
+    model = TransformerConfig.elements(layers, **sizes)
     return RawExperiment(
         f"{name}-s0", task, model, training, 0, batch=batch, length=length, snapshots=snapshots
     )

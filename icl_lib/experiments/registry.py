@@ -20,7 +20,8 @@ from icl_lib._checks import positive_int
 from icl_lib.experiments.adapted import ADAPTED_EXPERIMENTS, AdaptedExperiment
 from icl_lib.experiments.raw import RAW_EXPERIMENTS
 from icl_lib.experiments.sequences import SEQUENCE_EXPERIMENTS, SequenceExperiment
-from icl_lib.models.transformer import InContextTransformer, TransformerConfig
+from icl_lib.models.config import TransformerConfig
+from icl_lib.models.transformer import Transformer
 from icl_lib.tasks.inputs import GaussianInputs, RandomDiagonalInputs
 from icl_lib.tasks.randomness import generators, weights_generator
 from icl_lib.tasks.regression import LinearRegression
@@ -73,14 +74,14 @@ class Experiment:
     def task(self) -> LinearRegression:
         """The training task."""
         if self.inputs == "fixed":
-            return LinearRegression(GaussianInputs(np.eye(self.model.d)))
-        return LinearRegression(RandomDiagonalInputs(self.model.d))
+            return LinearRegression(GaussianInputs(np.eye(self.model.n)))
+        return LinearRegression(RandomDiagonalInputs(self.model.n))
 
-    def build_model(self) -> InContextTransformer:
+    def build_model(self) -> Transformer:
         """Return the untrained model; its initial weights depend on the seed alone."""
-        return InContextTransformer(self.model, weights_generator(self.seed))
+        return Transformer(self.model, weights_generator(self.seed))
 
-    def loss_at(self, model: InContextTransformer, step: int) -> torch.Tensor:
+    def loss_at(self, model: Transformer, step: int) -> torch.Tensor:
         """Return the training loss of one step: mean squared error over all N + 1 prefixes.
 
         Convention: no factor 1/2; the mean runs over prompts and prefixes, as in Garg et al.
@@ -91,9 +92,9 @@ class Experiment:
     @property
     def zero_loss(self) -> float:
         """The loss of predicting zero: E y^2 = d for both input laws."""
-        return float(self.model.d)
+        return float(self.model.n)
 
-    def evaluate(self, model: InContextTransformer) -> dict[str, float]:
+    def evaluate(self, model: Transformer) -> dict[str, float]:
         """Return the normalised error at M = N on fixed prompts, with its standard error.
 
         Normalised: the squared error divided by E y^2 = d, so that predicting zero scores 1.
@@ -102,7 +103,7 @@ class Experiment:
             EVALUATION_PROMPTS, self.n_train + 1, generators(EVALUATION_SEED)
         )
         with torch.no_grad():
-            error = (model(prompts.xs, prompts.ys) - prompts.ys)[:, -1].square() / self.model.d
+            error = (model(prompts.xs, prompts.ys) - prompts.ys)[:, -1].square() / self.model.n
         return {
             "normalised_error": float(error.mean()),
             "standard_error": float(error.std() / EVALUATION_PROMPTS**0.5),
@@ -118,7 +119,7 @@ class Experiment:
 
 
 def _gpt(d: int, inputs: str, n_train: int, seed: int, max_points: int) -> Experiment:
-    model = TransformerConfig(d=d, max_points=max_points)
+    model = TransformerConfig.gpt(d, max_points=max_points)
     return Experiment(f"gpt-d{d}-{inputs}-n{n_train}-s{seed}", inputs, n_train, seed, model)
 
 

@@ -20,8 +20,9 @@ from icl_lib.models.compressed import (
     products,
     read_off,
 )
+from icl_lib.models.config import TransformerConfig
 from icl_lib.models.learned_inverse import LearnedInverse
-from icl_lib.models.sequence import SequenceConfig, SequenceModel
+from icl_lib.models.transformer import Transformer
 from icl_lib.tasks.dynamics import ContractingDynamics, FixedTeacher, LinearDynamics
 from icl_lib.tasks.randomness import generators, weights_generator
 from icl_lib.training import TrainConfig
@@ -54,7 +55,7 @@ class SequenceExperiment:
 
     name: str
     task: str
-    model: SequenceConfig | int
+    model: TransformerConfig | int
     training: TrainConfig
     seed: int
     batch: int = 64
@@ -92,7 +93,7 @@ class SequenceExperiment:
         """Return the untrained model; its initial weights depend on the seed alone."""
         if isinstance(self.model, int):
             return LearnedInverse(self.model)
-        return SequenceModel(self.model, weights_generator(self.seed))
+        return Transformer(self.model, weights_generator(self.seed))
 
     def loss_at(self, model: nn.Module, step: int) -> Tensor:
         """Return the training loss of one step.
@@ -133,7 +134,7 @@ class SequenceExperiment:
             return {}
         final = read_off(products(model))
         inputs, targets = (part[:CURVE_SEQUENCES] for part in self.test_set_pair)
-        moving = SequenceModel(self.model)
+        moving = Transformer(self.model)
         rows = []
         for step, weights in snapshots:
             moving.load_state_dict(weights)
@@ -211,11 +212,11 @@ def _linear(
 ) -> SequenceExperiment:
     one = depth == 1
     name = f"lsa{depth}-k{key_size}" if task == "linear" else f"{task}-lsa{depth}-k{key_size}"
-    model = SequenceConfig(
-        layers=("linear",) * depth,
+    model = TransformerConfig.constructed(
+        ("linear",) * depth,
         heads=2 if one else 4,
         key_size=key_size,
-        tokens="two-channel" if one else "constructed",
+        reads="two-channel" if one else "constructed",
     )
     return SequenceExperiment(
         f"{name}-s0", task, model, _training(steps, lr), 0, snapshots=_snapshots(steps)
@@ -225,7 +226,7 @@ def _linear(
 def _mesa(task: str, steps: int) -> SequenceExperiment:
     name = "mesa1" if task == "linear" else f"{task}-mesa1"
     return SequenceExperiment(
-        f"{name}-s0", task, SequenceConfig(layers=("mesa",)), _training(steps), 0
+        f"{name}-s0", task, TransformerConfig.constructed(("mesa",)), _training(steps), 0
     )
 
 

@@ -47,7 +47,7 @@ def multi_head_linear_attention(projections: Tensor) -> Tensor:
     current token included. Equals ``linear_attention(..., causal=True)`` a head at a time; written
     out with its backward pass because a training step spends half its time here: heads are read
     where they lie, without copies, and one T x T matrix a head is kept. Fastest if T is the last
-    axis in memory, as :meth:`icl_lib.models.sequence.AttentionLayer.project` lays it out.
+    axis in memory, as :meth:`icl_lib.layers.attention.AttentionLayer.project` lays it out.
 
     Parameters
     ----------

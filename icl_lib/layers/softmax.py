@@ -1,11 +1,11 @@
-"""Softmax attention: a pure function and a thin multi-head module."""
+"""Softmax attention as a pure function, and its two steps: scores, then weights."""
 
 from __future__ import annotations
 
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from icl_lib._tensor_checks import check_shape, described, flag, real_tensors, size
 
@@ -30,10 +30,41 @@ def softmax_attention(queries: Tensor, keys: Tensor, values: Tensor, *, causal: 
     """
     queries, keys, values = check_qkv(queries, keys, values)
     flag("causal", causal)
-    scores = queries @ keys.transpose(-1, -2) / math.sqrt(keys.shape[-1])  # (..., T, T)
-    if causal:
-        scores = scores.masked_fill(~causal_mask(scores.shape[-1], scores.device), -math.inf)
-    return torch.softmax(scores, dim=-1) @ values
+    scores = attention_scores(queries, keys)
+    weights = causal_softmax(scores) if causal else torch.softmax(scores, dim=-1)
+    return weights @ values
+
+
+def attention_scores(queries: Tensor, keys: Tensor) -> Tensor:
+    """Return Q K^T / sqrt(d_k), (..., T, T), for queries and keys (..., T, d_k); no mask.
+
+    Raises
+    ------
+    ValueError
+        If the shapes or the dtypes do not fit.
+    """
+    queries, keys, _ = check_qkv(queries, keys, keys)
+    return queries @ keys.transpose(-1, -2) / math.sqrt(keys.shape[-1])
+
+
+def causal_softmax(scores: Tensor) -> Tensor:
+    """Return the attention weights (..., T, T): the softmax of each row up to its own position.
+
+    Raises
+    ------
+    ValueError
+        If ``scores`` is not (..., T, T).
+
+    Examples
+    --------
+    >>> causal_softmax(torch.zeros(2, 2))
+    tensor([[1.0000, 0.0000],
+            [0.5000, 0.5000]])
+    """
+    (scores,) = real_tensors(scores=scores)
+    check_shape("scores", scores, "...", "T", "T")
+    mask = causal_mask(scores.shape[-1], scores.device)
+    return torch.softmax(scores.masked_fill(~mask, -math.inf), dim=-1)
 
 
 def causal_mask(length: int, device=None) -> Tensor:
@@ -75,32 +106,3 @@ def check_qkv(queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Te
             f"values must have shape {tuple(keys.shape[:-1])} + (d_v,), got {tuple(values.shape)}"
         )
     return queries, keys, values
-
-
-class SoftmaxAttention(nn.Module):
-    """Causal multi-head softmax attention on tokens (B, T, width).
-
-    Source: Vaswani et al. 2017, Section 3.2.
-
-    Raises
-    ------
-    ValueError
-        If ``width`` or ``heads`` is not a positive integer, or heads do not divide the width.
-    """
-
-    def __init__(self, width: int, heads: int):
-        super().__init__()
-        if size("width", width) % size("heads", heads):
-            raise ValueError(f"width must be a multiple of heads = {heads}, got {width}")
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Map tokens (B, T, width) to tokens of the same shape."""
-        _, tokens = real_tensors(weights=self.qkv.weight, tokens=tokens)
-        check_shape("tokens", tokens, "B", "T", self.qkv.in_features)
-        split = self.qkv(tokens).unflatten(-1, (3, self.heads, -1))  # (B, T, 3, H, d_head)
-        queries, keys, values = split.permute(2, 0, 3, 1, 4)  # each (B, H, T, d_head)
-        mixed = softmax_attention(queries, keys, values, causal=True)
-        return self.out(mixed.transpose(1, 2).flatten(-2))

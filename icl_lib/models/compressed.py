@@ -7,6 +7,7 @@ The paper's first version calls it RevAlg-d, its second CompressedAlg-d. Source:
 from __future__ import annotations
 
 import numbers
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -21,7 +22,8 @@ from icl_lib._tensor_checks import (
     size,
 )
 from icl_lib.layers.softmax import causal_mask
-from icl_lib.models.sequence import SequenceConfig, SequenceModel, model_tokens
+from icl_lib.models.config import CONSTRUCTED, TransformerConfig
+from icl_lib.models.transformer import Transformer, model_tokens
 
 CHANNELS = 4
 
@@ -44,18 +46,19 @@ class Coefficients(NamedTuple):
     value: Tensor
 
 
-def products(model: SequenceModel) -> Products:
-    """Return the products A and B (L, H, 4n, 4n) of a model whose layers are all linear.
+def products(model: Transformer) -> Products:
+    """Return the products A and B (L, H, 4n, 4n) of a stack of linear layers.
 
     Raises
     ------
     ValueError
-        If ``model`` is no :class:`icl_lib.models.sequence.SequenceModel`, or a layer is not linear:
-        the function of other layers is not given by the products alone.
+        If ``model`` is no :class:`icl_lib.models.transformer.Transformer` on constructed tokens, or
+        a layer is not linear: the function of others is not given by the products alone.
     """
-    if set(instance("model", model, SequenceModel).config.layers) != {"linear"}:
-        raise ValueError(f"model must have linear layers only, got {model.config.layers}")
-    pairs = [block.products() for block in model.blocks]
+    config = _linear_stack("model.config", instance("model", model, Transformer).config)
+    if set(config.layers) != {"linear"}:
+        raise ValueError(f"model must have linear layers only, got {config.layers}")
+    pairs = [block.attention.products() for block in model.blocks]
     return Products(*(torch.stack(side).detach() for side in zip(*pairs, strict=True)))
 
 
@@ -173,9 +176,9 @@ class ProductModel(nn.Module):
 
     form = Products
 
-    def __init__(self, config: SequenceConfig, weights: Products | Coefficients):
+    def __init__(self, config: TransformerConfig, weights: Products | Coefficients):
         super().__init__()
-        self.config = instance("config", config, SequenceConfig)
+        self.config = _linear_stack("config", config)
         key_query, value = _pair("weights", weights, self.form)
         finite_tensors(**{"weights.key_query": key_query, "weights.value": value})
         check_shape("weights", key_query, len(config.layers), "H", *2 * (self._matrix_size,))
@@ -190,7 +193,7 @@ class ProductModel(nn.Module):
     def tokens(self, states: Tensor) -> Tensor:
         """Return the tokens (B, T, 4n) of states (B, T, n)."""
         _, states = real_tensors(weights=self.value, states=states)
-        return model_tokens(states, self.config)
+        return model_tokens(self.config, states)
 
     def forward(self, states: Tensor) -> Tensor:
         """Return the predictions (B, T, n) for states (B, T, n)."""
@@ -243,6 +246,20 @@ def _attend(stream: Tensor, queries: Tensor) -> Tensor:
     scores = queries.flatten(1, 2) @ stream.transpose(1, 2)  # (B, H T, T)
     scores = scores * causal_mask(length, scores.device).repeat(heads, 1)
     return (scores @ stream).unflatten(1, (heads, length))
+
+
+def _linear_stack(name: str, config) -> TransformerConfig:
+    """Return ``config`` if it is one of attention alone, on constructed tokens."""
+    instance(name, config, TransformerConfig)
+    if config.reads not in CONSTRUCTED or config != _attention_alone(config):
+        raise ValueError(f"{name} must be that of an attention stack, got {config}")
+    return config
+
+
+def _attention_alone(config: TransformerConfig) -> TransformerConfig:
+    """Return the config without all that products do not tell."""
+    plain = {"mlp": 0, "biases": False, "layer_norm": False, "final_norm": False}
+    return replace(config, **plain, positions="none", max_length=None, unit_keys=False)
 
 
 def _pair(name: str, weights, form: type) -> tuple[Tensor, Tensor]:

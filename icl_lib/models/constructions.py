@@ -17,8 +17,8 @@ from icl_lib._tensor_checks import (
     real_tensors,
     size,
 )
+from icl_lib.layers.attention import AttentionLayer, sinusoidal_positions
 from icl_lib.layers.linear import linear_attention
-from icl_lib.models.raw import RawAttention, sinusoidal_positions
 from icl_lib.tasks.tokens import previous_states
 
 
@@ -212,7 +212,7 @@ def step_back(width: int, dtype=torch.float64) -> Tensor:
     return torch.cat([top, torch.cat([sine.diag(), cosine.diag()], dim=1)])
 
 
-def copying_layer(n: int, sharpness: float) -> RawAttention:
+def copying_layer(n: int, sharpness: float) -> AttentionLayer:
     """Return a one-head softmax layer that writes s_{t-1} into the last channel of a token.
 
     On tokens (0, s_t, s_t, 0) it makes the constructed tokens (0, s_t, s_t, s_{t-1}), so the layers
@@ -228,7 +228,7 @@ def copying_layer(n: int, sharpness: float) -> RawAttention:
     """
     n, sharpness = size("n", n), positive_scale("sharpness", sharpness)
     width = 4 * n
-    layer = RawAttention("softmax", width, 1, width, positions=True).double()
+    layer = AttentionLayer("softmax", width, 1, width, positions=True).double()
     with torch.no_grad():
         for weight in layer.parameters():
             weight.zero_()

@@ -5,13 +5,12 @@ Source: von Oswald et al. 2023, Figure 5A and Figure 19 (Hinton et al. 2015 for 
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import Tensor, nn
 
 from icl_lib._tensor_checks import between, check_generator, instance, positive_scale
-from icl_lib.models.raw import RawAttention, RawTransformer
+from icl_lib.layers.attention import AttentionLayer
+from icl_lib.models.transformer import Transformer
 
 
 class LinearTwins(nn.Module):
@@ -24,20 +23,20 @@ class LinearTwins(nn.Module):
     Raises
     ------
     ValueError
-        If ``model`` is no :class:`icl_lib.models.raw.RawTransformer`, ``init_std`` not positive, or
-        ``generator`` neither None nor a ``torch.Generator``.
+        If ``model`` is no :class:`icl_lib.models.transformer.Transformer`, ``init_std`` not
+        positive, or ``generator`` neither None nor a ``torch.Generator``.
     """
 
-    def __init__(self, model: RawTransformer, init_std: float = 0.02, generator=None):
+    def __init__(self, model: Transformer, init_std: float = 0.02, generator=None):
         super().__init__()
-        instance("model", model, RawTransformer), positive_scale("init_std", init_std)
+        instance("model", model, Transformer), positive_scale("init_std", init_std)
         check_generator(generator, optional=True)
         self.layers = nn.ModuleList(_linear_like(block.attention) for block in model.blocks)
         with torch.no_grad():
             for weight in self.parameters():
                 weight.normal_(0.0, init_std, generator=generator)
 
-    def losses(self, model: RawTransformer, states: Tensor) -> Tensor:
+    def losses(self, model: Transformer, states: Tensor) -> Tensor:
         """Return each layer's squared distance to the original, (layers,), on states (B, T, n).
 
         Convention: mean over all entries of the difference, divided by the mean square of the
@@ -49,15 +48,17 @@ class LinearTwins(nn.Module):
             If the model has other layers than these, or the states do not fit it.
         """
         self._check_original(model)
-        losses, stream = [], model.embedded(states)
-        for block, twin in zip(model.blocks, self.layers, strict=True):
-            seen = block.attention_norm(stream).detach()
-            target = block.attention(seen).detach()
+        parts = ("attention_input", "attention")
+        kept = [f"blocks.{k}.{part}" for k in range(len(self.layers)) for part in parts]
+        with torch.no_grad():
+            cache = model.run_with_cache(states, names=kept)[1]
+        losses = []
+        for k, twin in enumerate(self.layers):
+            seen, target = (cache[f"blocks.{k}.{part}"] for part in parts)
             losses.append((twin(seen) - target).square().mean() / target.square().mean())
-            stream = block(stream)
         return torch.stack(losses)
 
-    def install(self, model: RawTransformer, index: int) -> RawTransformer:
+    def install(self, model: Transformer, index: int) -> Transformer:
         """Return a copy of ``model`` whose attention layer ``index`` is its linear imitation.
 
         Raises
@@ -67,26 +68,25 @@ class LinearTwins(nn.Module):
         """
         self._check_original(model)
         index = between("index", index, 0, len(self.layers) - 1)
-        replaced = copy.deepcopy(model)
-        replaced.blocks[index].attention = self.layers[index]
-        return replaced
+        return model.replace_layer(index, self.layers[index])
 
-    def _check_original(self, model: RawTransformer) -> None:
+    def _check_original(self, model: Transformer) -> None:
         """Check that ``model`` has layers of the sizes that these imitate."""
-        blocks = instance("model", model, RawTransformer).blocks
+        blocks = instance("model", model, Transformer).blocks
         theirs = [tuple(block.attention.w_v.shape) for block in blocks]
         ours = [tuple(layer.w_v.shape) for layer in self.layers]
         if theirs != ours:
             raise ValueError(f"model must have layers of the sizes {ours}, got {theirs}")
 
 
-def _linear_like(layer: RawAttention) -> RawAttention:
+def _linear_like(layer: AttentionLayer) -> AttentionLayer:
     heads, key_size, width = layer.w_v.shape
-    return RawAttention(
+    return AttentionLayer(
         "linear",
         width,
         heads,
         key_size,
         positions=layer.positions,
         unit_keys=layer.unit_keys,
+        biases=layer.biases,
     )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from icl_lib._tensor_checks import between, check_shape, instance, real_tensors, size
-from icl_lib.models.raw import RawTransformer
+from icl_lib.models.transformer import Transformer
 
 
 def weights_by_distance(weights: Tensor, distances: int, first: int = 10) -> Tensor:
@@ -43,7 +43,7 @@ def weights_by_distance(weights: Tensor, distances: int, first: int = 10) -> Ten
     return torch.stack(diagonals, dim=-1)
 
 
-def first_layer_weights(model: RawTransformer, states: Tensor) -> Tensor:
+def first_layer_weights(model: Transformer, states: Tensor) -> Tensor:
     """Return the first layer's softmax weights (B, H, T, T) for states (B, T, n).
 
     Raises
@@ -51,11 +51,12 @@ def first_layer_weights(model: RawTransformer, states: Tensor) -> Tensor:
     ValueError
         If the first layer is no softmax layer, or the states do not fit the model.
     """
-    block = instance("model", model, RawTransformer).blocks[0]
-    return block.attention.attention_weights(block.attention_norm(model.embedded(states)))
+    instance("model", model, Transformer)
+    name = "blocks.0.weights"
+    return model.run_with_cache(states, names=[name], stop_at_layer=1)[1][name]
 
 
-def sensitivity(model: RawTransformer, states: Tensor, *, layer: int = 1) -> Tensor:
+def sensitivity(model: Transformer, states: Tensor, *, layer: int = 1) -> Tensor:
     """Return how much the last token after ``layer`` blocks depends on each element: (T,).
 
     The norm of the gradient of one coordinate of that token with respect to s_t', averaged over
@@ -71,12 +72,10 @@ def sensitivity(model: RawTransformer, states: Tensor, *, layer: int = 1) -> Ten
     ValueError
         If the model has no such layer, or the states do not fit it.
     """
-    blocks = instance("model", model, RawTransformer).blocks
-    layer = between("layer", layer, 1, len(blocks))
-    states = model.checked(states).detach().requires_grad_(True)
-    stream = states @ model.embed.T
-    for block in model.blocks[:layer]:
-        stream = block(stream)
+    layer = between("layer", layer, 1, len(instance("model", model, Transformer).blocks))
+    (states,) = model.checked(states)
+    states = states.detach().requires_grad_(True)
+    stream, _ = model.run_with_cache(states, names=(), stop_at_layer=layer)
     norms = [
         torch.autograd.grad(coordinate.sum(), states, retain_graph=True)[0].norm(dim=-1)
         for coordinate in stream[:, -1].unbind(-1)
@@ -96,7 +95,7 @@ class ElementMaps(NamedTuple):
     unexplained: float
 
 
-def element_maps(model: RawTransformer, states: Tensor, first: int = 10) -> ElementMaps:
+def element_maps(model: Transformer, states: Tensor, first: int = 10) -> ElementMaps:
     """Fit the first block's output by s_t and s_{t-1}: one least-squares fit over (B, T, n) states.
 
     Positions t >= ``first`` (0-based) of all sequences enter, in float64, without an intercept.
@@ -107,7 +106,7 @@ def element_maps(model: RawTransformer, states: Tensor, first: int = 10) -> Elem
         If ``first`` is below 1, fewer tokens are left than the 2n numbers to fit from, or the
         states or their tokens are not finite.
     """
-    states = instance("model", model, RawTransformer).checked(states)
+    (states,) = instance("model", model, Transformer).checked(states)
     batch, length, n = states.shape
     first = size("first", first, minimum=0)
     if first < 1 or batch * (length - first) < 2 * n:
@@ -116,7 +115,8 @@ def element_maps(model: RawTransformer, states: Tensor, first: int = 10) -> Elem
             f"{batch} sequences of {length}"
         )
     with torch.no_grad():
-        tokens = model.blocks[0](states @ model.embed.T)[:, first:].flatten(0, 1).double()
+        tokens, _ = model.run_with_cache(states, names=(), stop_at_layer=1)
+    tokens = tokens[:, first:].flatten(0, 1).double()
     pairs = torch.cat([states[:, first:], states[:, first - 1 : -1]], dim=-1)
     pairs = pairs.flatten(0, 1).double()
     if not bool(pairs.isfinite().all() & tokens.isfinite().all()):
@@ -140,7 +140,7 @@ class ElementProducts(NamedTuple):
     moved: Tensor
 
 
-def element_products(model: RawTransformer, index: int, maps: ElementMaps) -> ElementProducts:
+def element_products(model: Transformer, index: int, maps: ElementMaps) -> ElementProducts:
     """Return the products of the attention layer ``index`` (0 the first) between elements.
 
     In these coordinates the weights can be compared with the blocks of Propositions 1 and 2.
@@ -152,7 +152,7 @@ def element_products(model: RawTransformer, index: int, maps: ElementMaps) -> El
         If ``index`` is not a layer after the first, whose input the maps describe, or the maps are
         not those of this model.
     """
-    blocks = instance("model", model, RawTransformer).blocks
+    blocks = instance("model", model, Transformer).blocks
     index = between("index", index, 1, len(blocks) - 1)
     instance("maps", maps, ElementMaps)
     current, previous = real_tensors(
@@ -166,7 +166,7 @@ def element_products(model: RawTransformer, index: int, maps: ElementMaps) -> El
     w_q, w_k, w_v, p = (w.detach().to(d.dtype) for w in (layer.w_q, layer.w_k, layer.w_v, layer.p))
     keys, queries = (torch.einsum("hkw,awn->hakn", w, d) for w in (w_k, w_q))
     added = torch.einsum("hwk,hkv,avn->hawn", p, w_v, d)
-    written = model.readout.detach().to(d.dtype) @ added
+    written = model.readout.weight.detach().to(d.dtype) @ added
     moved = (torch.linalg.pinv(torch.cat([*d], dim=1)) @ added).unflatten(2, (2, -1))
     key_query = torch.einsum("hakn,hbkm->habnm", keys, queries)
     return ElementProducts(key_query, written, moved.transpose(1, 2))

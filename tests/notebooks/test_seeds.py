@@ -14,9 +14,7 @@ import pytest
 
 from icl_lib.models.distillation import LinearTwins
 from icl_lib.models.prompting import Prompt
-from icl_lib.models.raw import RawTransformer
-from icl_lib.models.sequence import SequenceModel
-from icl_lib.models.transformer import InContextTransformer
+from icl_lib.models.transformer import Transformer
 
 MAGIC = re.compile(r"^(\s*)[%!].*$", re.MULTILINE)
 SEEDING = {"default_rng", "manual_seed", "SeedSequence", "RandomState", "set_rng_state"}
@@ -24,8 +22,7 @@ TORCH_DRAWS = {"rand", "randn", "randint", "randperm", "normal", "bernoulli", "m
 IN_PLACE = {"normal_", "uniform_", "bernoulli_", "exponential_", "random_", "log_normal_"}
 # these draw, but take no generator
 GLOBAL_DRAWS = {"rand_like", "randn_like", "randint_like", "dropout"}
-MODELS = {c.__name__: c for c in (InContextTransformer, LinearTwins, Prompt, RawTransformer)}
-MODELS["SequenceModel"] = SequenceModel
+MODELS = {c.__name__: c for c in (LinearTwins, Prompt, Transformer)}
 
 
 def bare_seeds(source: str) -> list[str]:
@@ -108,7 +105,7 @@ def test_every_draw_goes_through_the_library(notebook):
         "Ridge(random_state=0)",
         "words = SeedSequence([1, 2])",
         "model = LinearTwins(original, 0.02)",
-        "model = InContextTransformer(config)",
+        "model = Transformer(config)",
         "if colab:\n    !pip install x\n    %cd y\nrng = np.random.default_rng(0)",
     ],
 )
@@ -123,7 +120,7 @@ def test_bare_seeds_are_found(source):
         "x = torch.randn(3, generator=torch_generator(0))",
         "weight.normal_(0, 0.1, generator=source)",
         "stats.ortho_group.rvs(3, random_state=numpy_generator(1))",
-        "model = InContextTransformer(config, torch_generator(0))",
+        "model = Transformer(config, torch_generator(0))",
         "model = Prompt(10, generator=torch_generator(3))",
         "a = rng.normal(size=3)\nrandom = {1: 2}\nrandom[1]",
         "%timeit f()\n!ls\nx = 5 % 3",

@@ -22,9 +22,7 @@ from icl_lib.experiments.registry import EXPERIMENTS, get
 from icl_lib.models.distillation import LinearTwins
 from icl_lib.models.learned_inverse import LearnedInverse
 from icl_lib.models.prompting import Prompt
-from icl_lib.models.raw import RawTransformer
-from icl_lib.models.sequence import SequenceModel
-from icl_lib.models.transformer import InContextTransformer
+from icl_lib.models.transformer import Transformer
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -116,9 +114,9 @@ class TestRefusal:
 
     def test_wrong_shapes(self, path):
         tensors = load_file(path)
-        tensors["read_out.weight"] = tensors["read_out.weight"].reshape(-1, 1).contiguous()
+        tensors["readout.weight"] = tensors["readout.weight"].reshape(-1, 1).contiguous()
         rewrite(path, tensors)
-        self.refused(r"holds other tensors: read_out.weight is '\(8, 1\) float32', expected")
+        self.refused(r"holds other tensors: readout.weight is '\(8, 1\) float32', expected")
 
     @pytest.mark.parametrize("change", ["missing", "additional", "type"])
     def test_wrong_tensors(self, path, change):
@@ -170,8 +168,8 @@ class TestArguments:
     @pytest.mark.parametrize("bad", [np.nan, np.inf])
     def test_weights_that_are_not_finite(self, bad, path):
         model, blob = TINY.build_model(), path.read_bytes()
-        torch.nn.init.constant_(model.read_out.weight, bad)
-        with pytest.raises(ValueError, match=r"finite weights.*\['read_out.weight'\]"):
+        torch.nn.init.constant_(model.readout.weight, bad)
+        with pytest.raises(ValueError, match=r"finite weights.*\['readout.weight'\]"):
             checkpoint.write(path, model, {})
         assert path.read_bytes() == blob
 
@@ -209,10 +207,8 @@ class TestHash:
 
 
 KINDS = (
-    InContextTransformer,
-    SequenceModel,
+    Transformer,
     LearnedInverse,
-    RawTransformer,
     Prompt,
     LinearTwins,
 )

@@ -21,15 +21,16 @@ from icl_lib.models.compressed import (
     products,
     read_off,
 )
-from icl_lib.models.sequence import SequenceConfig, SequenceModel
+from icl_lib.models.config import TransformerConfig
+from icl_lib.models.transformer import Transformer
 
 F64 = torch.float64
 
 
 def build(layers=2, seed=0, **options):
     options = {"n": 3, "heads": 2, "key_size": 5, "init_std": 0.3} | options
-    config = SequenceConfig(("linear",) * layers, **options)
-    return SequenceModel(config, torch.Generator().manual_seed(seed)).double()
+    config = TransformerConfig.constructed(("linear",) * layers, **options)
+    return Transformer(config, torch.Generator().manual_seed(seed)).double()
 
 
 def states(batch=2, length=6, n=3, seed=9):
@@ -47,7 +48,7 @@ def random_scalars(layers=2, heads=2, seed=3):
 def by_kron(model, scalars, inputs):
     """e_t <- clip(e_t + sum_h B_h sum_{t'<=t} e_t' (e_t'^T A_h e_t)), one sequence, in NumPy."""
     n, clip = model.config.n, model.config.clip or np.inf
-    stream = model.tokens(inputs[None])[0].numpy()
+    stream = model.streams(inputs[None])[0][0].detach().numpy()
     for a, b in zip(scalars.key_query.numpy(), scalars.value.numpy(), strict=True):
         after = stream.copy()
         for t, head in product(range(len(stream)), range(len(a))):
@@ -68,7 +69,7 @@ class TestForwardPass:
                 expected = by_kron(model, scalars, states()[b])
                 assert got[b].numpy() == pytest.approx(expected, abs=1e-11)
 
-    @pytest.mark.parametrize("options", [{}, {"clip": None}, {"tokens": "two-channel"}])
+    @pytest.mark.parametrize("options", [{}, {"clip": None}, {"reads": "two-channel"}])
     def test_product_model_is_its_model(self, options):
         model = build(3, **options)
         got = ProductModel(model.config, products(model))(states())
@@ -85,7 +86,7 @@ class TestForwardPass:
 
     def test_twelve_scalars_of_one_layer(self):
         """f_t = sum over h, u, w, r of p_h^u a_h^{wr} (sum_{t'<=t} u_t' w_t'^T) r_t, in {c, p}."""
-        model = build(1, tokens="two-channel", clip=None)
+        model = build(1, reads="two-channel", clip=None)
         scalars = read_off(products(model))
         got = CompressedModel(model.config, scalars)(states())[0].numpy()
         now = states()[0].numpy()
@@ -113,7 +114,7 @@ class TestForwardPass:
 
 class TestReadOff:
     def test_block_means_by_loops(self):
-        matrix = build().blocks[0].products()[0].detach()
+        matrix = build().blocks[0].attention.products()[0].detach()
         for head, i, j in product(range(2), range(4), range(4)):
             block = matrix[head, 3 * i : 3 * i + 3, 3 * j : 3 * j + 3]
             expected = sum(block[k, k] for k in range(3)) / 3
@@ -124,7 +125,7 @@ class TestReadOff:
         scalars = random_scalars(1)
         model = build(1, n=2, key_size=8)
         with torch.no_grad():
-            block = model.blocks[0]
+            block = model.blocks[0].attention
             block.w_q.copy_(
                 torch.stack([torch.kron(a, torch.eye(2)) for a in scalars.key_query[0]])
             )
@@ -201,8 +202,8 @@ class TestInterpolation:
         first, second = build(), build()
         with torch.no_grad():
             for block in second.blocks:
-                block.w_q.mul_(3.0)
-                block.w_k.div_(3.0)
+                block.attention.w_q.mul_(3.0)
+                block.attention.w_k.div_(3.0)
         for a, b in zip(
             *(interpolate(products(m), random_scalars()) for m in (first, second)), strict=True
         ):
@@ -223,7 +224,7 @@ def test_products_carry_no_gradient():
 
 @pytest.mark.parametrize("kind", ["softmax", "mesa"])
 def test_only_linear_layers_have_products(kind):
-    model = SequenceModel(SequenceConfig(("linear", kind), n=2))
+    model = Transformer(TransformerConfig.constructed(("linear", kind), n=2))
     with pytest.raises(ValueError, match="model must have linear layers only, got"):
         products(model)
 

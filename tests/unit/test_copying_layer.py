@@ -7,15 +7,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from raw_oracles import F64, elements
+from transformer_oracles import F64, elements
 
+from icl_lib.layers.attention import sinusoidal_positions
 from icl_lib.models.constructions import (
     apply_layer,
     copying_layer,
     gradient_step_layer,
     step_back,
 )
-from icl_lib.models.raw import sinusoidal_positions
 from icl_lib.tasks.tokens import constructed_tokens
 from icl_lib.theory import sequences
 

@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from raw_oracles import F64, build, elements
+from transformer_oracles import F64, build, elements
 
 from icl_lib.models.distillation import LinearTwins
 

@@ -47,14 +47,14 @@ class TestRegistry:
     def test_entries_say_what_their_name_says(self, name):
         run = EXPERIMENTS[name]
         d, inputs, n_train, seed = re.fullmatch(r"gpt-d(\d+)-(\w+)-n(\d+)-s(\d+)", name).groups()
-        assert (run.model.d, run.inputs, run.n_train, run.seed) == (
+        assert (run.model.n, run.inputs, run.n_train, run.seed) == (
             int(d),
             inputs,
             int(n_train),
             int(seed),
         )
         assert run.name == name and run.family == name[:-3]
-        assert run.zero_loss == run.model.d
+        assert run.zero_loss == run.model.n
         assert run.model.max_points > run.n_train
         kind = {"fixed": "GaussianInputs", "random": "RandomDiagonalInputs"}[inputs]
         assert type(run.task.inputs).__name__ == kind
@@ -92,7 +92,7 @@ class TestRegistry:
         again = replace(TINY, n_train=2, inputs="random").build_model().state_dict()
         other = replace(TINY, seed=1).build_model().state_dict()
         assert all(torch.equal(first[key], again[key]) for key in first)
-        assert not torch.equal(first["read_in.weight"], other["read_in.weight"])
+        assert not torch.equal(first["embed.weight"], other["embed.weight"])
 
     def test_evaluation_never_uses_a_training_seed(self, monkeypatch):
         used = []

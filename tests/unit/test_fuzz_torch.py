@@ -38,6 +38,10 @@ ALLOWED = {
     "lam": ("3", "1.5"),  # a number is as good as a tensor
     "forgetting": ("None",),
     "clip": ("None",),
+    "init_std": ("None",),
+    "keep": ("empty",),
+    "names": ("empty",),
+    "tape": ("None",),
 }
 every_call = pytest.mark.parametrize(
     ("function", "valid"), CALLS, ids=[full_name(f).removeprefix("icl_lib.") for f, _ in CALLS]

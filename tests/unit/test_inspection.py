@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from raw_oracles import F64, build, elements
+from transformer_oracles import F64, build, elements
 
 from icl_lib.models.inspection import (
     element_maps,
@@ -68,7 +68,7 @@ class TestFirstLayer:
         """Normalised tokens, their values weighted, heads summed: what the block then adds."""
         model, states = build(("softmax", "mesa"), layer_norm=True), elements()
         weights, layer = first_layer_weights(model, states), model.blocks[0].attention
-        tokens = states @ model.embed.T
+        tokens = model.embed(states)
         centred = tokens - tokens.mean(-1, keepdim=True)
         norm = model.blocks[0].attention_norm
         seen = centred / (centred.square().mean(-1, keepdim=True) + norm.eps).sqrt()
@@ -79,7 +79,7 @@ class TestFirstLayer:
         assert torch.allclose(tokens + update, model.streams(states)[1], atol=1e-12)
 
     def test_other_first_layers_have_none(self):
-        with pytest.raises(ValueError, match="kind must be 'softmax'"):
+        with pytest.raises(ValueError, match="names must be among .*blocks.0.weights"):
             first_layer_weights(build(("mesa", "softmax")), elements())
 
 
@@ -110,7 +110,7 @@ class TestSensitivity:
         model = build()
         with torch.no_grad():
             model.blocks[0].attention.p.zero_()
-        expected = [0.0] * 5 + [float(model.embed.detach().norm(dim=1).mean())]
+        expected = [0.0] * 5 + [float(model.embed.weight.detach().norm(dim=1).mean())]
         assert sensitivity(model, elements()).tolist() == pytest.approx(expected)
 
     def test_leaves_no_trace(self):
@@ -129,7 +129,7 @@ class TestSensitivity:
 
 
 class WritesPairs(torch.nn.Module):
-    """A first block whose output is current s_t + previous s_{t-1}, from a one-to-one embedding."""
+    """A layer that makes the stream current s_t + previous s_{t-1}, from a one-to-one embedding."""
 
     def __init__(self, current, previous):
         super().__init__()
@@ -137,7 +137,7 @@ class WritesPairs(torch.nn.Module):
 
     def forward(self, stream):
         before = torch.cat([torch.zeros_like(stream[:, :1]), stream[:, :-1]], dim=1)
-        return stream[..., :3] @ self.current.T + before[..., :3] @ self.previous.T
+        return stream[..., :3] @ self.current.T + before[..., :3] @ self.previous.T - stream
 
 
 class TestElementMaps:
@@ -146,9 +146,8 @@ class TestElementMaps:
         generator = torch.Generator().manual_seed(1)
         maps = [torch.randn(8, 3, generator=generator, dtype=F64) for _ in range(2)]
         with torch.no_grad():
-            model.embed.copy_(torch.eye(8, 3))
-        model.blocks[0] = WritesPairs(*maps)
-        found = element_maps(model, states)
+            model.embed.weight.copy_(torch.eye(8, 3))
+        found = element_maps(model.replace_layer(0, WritesPairs(*maps)), states)
         assert torch.allclose(found.current, maps[0], atol=1e-10)
         assert torch.allclose(found.previous, maps[1], atol=1e-10)
         assert found.unexplained == pytest.approx(0, abs=1e-20)
@@ -197,7 +196,7 @@ class TestElementProducts:
                 score = np.einsum("an,abnm,bm->", pairs[0], found.key_query[head].numpy(), pairs[1])
                 assert score == pytest.approx((w_k @ key) @ (w_q @ query), rel=1e-10)
                 out = np.einsum("anm,am->n", found.written[head].numpy(), pairs[0])
-                assert out == pytest.approx(model.readout.detach().numpy() @ p @ w_v @ key)
+                assert out == pytest.approx(model.readout.weight.detach().numpy() @ p @ w_v @ key)
                 both = np.hstack([maps.current.numpy(), maps.previous.numpy()])
                 fit = np.linalg.lstsq(both, p @ w_v @ key, rcond=None)[0]
                 added = np.einsum("banm,am->bn", found.moved[head].numpy(), pairs[0])

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icl_lib.layers.linear import linear_attention, multi_head_linear_attention
-from icl_lib.layers.softmax import SoftmaxAttention, causal_mask, check_qkv, softmax_attention
+from icl_lib.layers.softmax import causal_mask, check_qkv, softmax_attention
 
 F64 = torch.float64
 SHAPES = {
@@ -96,50 +96,6 @@ def test_causal_mask():
         [True, True, False],
         [True, True, True],
     ]
-
-
-class TestModule:
-    def test_equals_torch_multihead_attention(self):
-        """Same weights, same stacking of q, k, v as torch.nn.MultiheadAttention."""
-        torch.manual_seed(0)
-        ours = SoftmaxAttention(8, 2).double()
-        theirs = torch.nn.MultiheadAttention(8, 2, batch_first=True, dtype=F64)
-        with torch.no_grad():
-            theirs.in_proj_weight.copy_(ours.qkv.weight)
-            theirs.in_proj_bias.copy_(ours.qkv.bias)
-            theirs.out_proj.weight.copy_(ours.out.weight)
-            theirs.out_proj.bias.copy_(ours.out.bias)
-        tokens = torch.randn(3, 5, 8, dtype=F64)
-        expected, _ = theirs(tokens, tokens, tokens, attn_mask=~causal_mask(5))
-        assert torch.allclose(ours(tokens), expected, atol=1e-12)
-
-    def test_state_dict_keys(self):
-        """The checkpoints rely on these names."""
-        assert set(SoftmaxAttention(4, 2).state_dict()) == {
-            "qkv.weight",
-            "qkv.bias",
-            "out.weight",
-            "out.bias",
-        }
-
-    def test_gradcheck(self):
-        torch.manual_seed(0)
-        module = SoftmaxAttention(4, 2).double()
-        tokens = torch.randn(1, 3, 4, dtype=F64, requires_grad=True)
-        assert torch.autograd.gradcheck(module, (tokens,))
-
-    @pytest.mark.parametrize(
-        ("width", "heads", "message"),
-        [
-            (6, 4, "width must be a multiple of heads = 4, got 6"),
-            (0, 1, "width must be an integer"),
-            (4, 0, "heads must be an integer"),
-            (4, 2.0, "heads must be an integer"),
-        ],
-    )
-    def test_bad_sizes(self, width, heads, message):
-        with pytest.raises(ValueError, match=message):
-            SoftmaxAttention(width, heads)
 
 
 BAD = [

@@ -8,11 +8,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from raw_oracles import build
 from scipy import stats
+from transformer_oracles import build
 
+from icl_lib.models.config import TransformerConfig
 from icl_lib.models.prompting import Prompt, few_shot_predictions, freeze
-from icl_lib.models.raw import RawConfig, RawTransformer
+from icl_lib.models.transformer import Transformer
 from icl_lib.tasks.few_shot import FewShotRegression
 from icl_lib.tasks.randomness import generators
 
@@ -103,8 +104,10 @@ class TestTuning:
     @pytest.mark.parametrize(("given_eos", "prefix"), [(False, 0), (False, 2), (True, 2)])
     def test_the_frozen_model_stays_bit_for_bit(self, given_eos, prefix):
         """20 steps of Adam on the prompt: what is to learn has learned, nothing else has moved."""
-        config = RawConfig(("softmax", "mesa"), n=3, width=12, heads=2, key_size=6, init_std=0.4)
-        model = freeze(RawTransformer(config, torch.Generator().manual_seed(0)))
+        config = TransformerConfig.elements(
+            ("softmax", "mesa"), n=3, width=12, heads=2, key_size=6, init_std=0.4
+        )
+        model = freeze(Transformer(config, torch.Generator().manual_seed(0)))
         weights = copy.deepcopy(model.state_dict())
         eos = torch.zeros(3) if given_eos else None
         prompt = Prompt(3, prefix, eos, torch.Generator().manual_seed(1))

@@ -23,7 +23,8 @@ from icl_lib.experiments.raw import (
 )
 from icl_lib.experiments.registry import EXPERIMENTS, families, get
 from icl_lib.experiments.sequences import EVALUATION_SEED
-from icl_lib.models.raw import RawConfig, RawTransformer
+from icl_lib.models.config import TransformerConfig
+from icl_lib.models.transformer import Transformer
 from icl_lib.tasks.randomness import generators
 from icl_lib.theory import sequences as theory
 
@@ -73,7 +74,7 @@ class TestRegistry:
         other = {"softmax": "10000", "hybrid": "12000", "fullmesa": "3000", "partial": "12 heads"}
         assert other.get(wanted, {"nonlinear": "40000", "long": "T = 224"}.get(wanted)) in run.paper
         plain = json.loads(json.dumps(run.configuration()))
-        assert RawConfig(**plain["model"]) == run.model
+        assert TransformerConfig(**plain["model"]) == run.model
         assert plain["name"] == run.name and tuple(plain["snapshots"]) == run.snapshots
         if run.snapshots:
             assert run.snapshots[0] == 0 and run.snapshots[-1] == run.training.steps
@@ -82,7 +83,7 @@ class TestRegistry:
     @pytest.mark.parametrize("run", FIRST, ids=lambda run: run.family)
     def test_models(self, run):
         model, c = run.build_model(), run.model
-        assert isinstance(model, RawTransformer) and model.config == c
+        assert isinstance(model, Transformer) and model.config == c
         a_layer = c.heads * 4 * c.width * c.key_size + 2 * c.width * c.mlp
         codes, lambdas = 2 * c.heads * c.width * c.key_size, c.heads * c.layers.count("mesa")
         expected = 2 * c.n * c.width + len(c.layers) * a_layer + codes + lambdas
@@ -100,7 +101,7 @@ class TestRegistry:
         again = replace(SOFTMAX, task="nonlinear", batch=9).build_model().state_dict()
         other = SOFTMAX.with_seed(1).build_model().state_dict()
         assert all(torch.equal(first[key], again[key]) for key in first)
-        assert not torch.equal(first["embed"], other["embed"])
+        assert not torch.equal(first["embed.weight"], other["embed.weight"])
         far = get("nonlinear-hybrid-s7")
         assert (far.name, far.seed, far.family) == ("nonlinear-hybrid-s7", 7, "nonlinear-hybrid")
 
@@ -201,8 +202,8 @@ class TestCurves:
         states = SOFTMAX.dynamics.sample(48, 12, generators(3)).inputs
         view = first_layer_view(model, states)
         last = model.streams(states)[1][:, -1].detach().double().numpy()
-        s, layer = states.double().numpy(), model.blocks[0]
-        weights = layer.attention.attention_weights(layer.attention_norm(states @ model.embed.T))
+        s = states.double().numpy()
+        weights = model.run_with_cache(states)[1]["blocks.0.weights"]
         mean = weights.detach().mean(0).numpy()  # over sequences: (H, T, T)
         jacobian = torch.func.jacrev(lambda x: model.streams(x[None])[1][0, -1], chunk_size=1)
         slopes = (
@@ -229,7 +230,7 @@ class TestCheckpoints:
         assert not model.training and model.config == run.model
         assert read["configuration"] == json.loads(json.dumps(run.configuration()))
         start = run.build_model().state_dict()
-        assert not torch.equal(model.state_dict()["embed"], start["embed"])
+        assert not torch.equal(model.state_dict()["embed.weight"], start["embed.weight"])
         assert run.evaluate(model) == metadata["metrics"] == read["metrics"]
         assert runs.verify(name).ok and runs.completed(run.family) == [name]
 

@@ -16,7 +16,8 @@ from training_examples import Point, config, content_of, quadratic, quiet
 RUN = """
 import sys, time
 import torch
-from icl_lib.models.transformer import InContextTransformer, TransformerConfig
+from icl_lib.models.config import TransformerConfig
+from icl_lib.models.transformer import Transformer
 from icl_lib.tasks.randomness import generators
 from icl_lib.tasks.regression import gaussian_task
 from icl_lib.training import TrainConfig, train
@@ -26,8 +27,8 @@ CONFIG = TrainConfig(steps=150, lr=1e-2, warmup=10, clip_norm=1.0, log_every=20,
 
 
 def run(state_path=None, slow=False):
-    config = TransformerConfig(d=2, width=8, layers=1, heads=2, max_points=5)
-    model = InContextTransformer(config, torch.Generator().manual_seed(0))
+    config = TransformerConfig.gpt(2, width=8, layers=1, heads=2, max_points=5)
+    model = Transformer(config, torch.Generator().manual_seed(0))
 
     def loss_at(model, step):
         if slow:

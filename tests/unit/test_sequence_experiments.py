@@ -67,7 +67,7 @@ class TestRegistry:
         else:
             depth, size = int(kind.removeprefix("lsa")), int(run.family.rsplit("-k")[1])
             assert run.model.layers == ("linear",) * depth and run.model.key_size == size
-            assert (run.model.tokens == "two-channel") == (depth == 1)
+            assert (run.model.reads == "two-channel") == (depth == 1)
             assert run.snapshots[0] == 0 and run.snapshots[-1] == run.training.steps
             assert list(run.snapshots) == sorted(set(run.snapshots))
         assert "lr" in run.paper and run.metric == "loss"
@@ -88,7 +88,7 @@ class TestRegistry:
         again = replace(LINEAR, task="contracting").build_model().state_dict()
         other = LINEAR.with_seed(1).build_model().state_dict()
         assert all(torch.equal(first[key], again[key]) for key in first)
-        assert not torch.equal(first["blocks.0.w_q"], other["blocks.0.w_q"])
+        assert not torch.equal(first["blocks.0.attention.w_q"], other["blocks.0.attention.w_q"])
 
     def test_seeds(self):
         far = LINEAR.with_seed(12)

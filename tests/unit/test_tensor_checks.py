@@ -13,8 +13,8 @@ from icl_lib import _tensor_checks as checks
 from icl_lib.layers.linear import linear_attention, multi_head_linear_attention
 from icl_lib.layers.mesa import mesa_attention, recursive_mesa
 from icl_lib.layers.softmax import softmax_attention
-from icl_lib.models.raw import RawConfig, RawTransformer
-from icl_lib.models.sequence import SequenceConfig, SequenceModel
+from icl_lib.models.config import TransformerConfig
+from icl_lib.models.transformer import Transformer
 
 F32, F64 = torch.float32, torch.float64
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
@@ -100,11 +100,12 @@ LAYERS = {
     "mesa": lambda q, k, v: mesa_attention(q, k, v, 1.0),
     "recursive mesa": lambda q, k, v: recursive_mesa(q, k, v, 1.0),
     "heads": lambda q, k, v: multi_head_linear_attention(torch.stack([q, k, q], -3)[None]),
-    "sequence model": lambda q, k, v: SequenceModel(
-        SequenceConfig(("mesa", "linear"), n=3), torch.Generator().manual_seed(0)
+    "sequence model": lambda q, k, v: Transformer(
+        TransformerConfig.constructed(("mesa", "linear"), n=3), torch.Generator().manual_seed(0)
     )(q),
-    "raw model": lambda q, k, v: RawTransformer(
-        RawConfig(("softmax", "mesa"), n=3, mlp=4), torch.Generator().manual_seed(0)
+    "raw model": lambda q, k, v: Transformer(
+        TransformerConfig.elements(("softmax", "mesa"), n=3, mlp=4),
+        torch.Generator().manual_seed(0),
     )(q),
 }
 every_layer = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)

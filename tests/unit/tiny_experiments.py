@@ -11,8 +11,7 @@ from safetensors.torch import save_file
 from icl_lib.experiments import checkpoint, registry, runs, sequences
 from icl_lib.experiments.registry import EXPERIMENTS, Experiment
 from icl_lib.experiments.sequences import SequenceExperiment
-from icl_lib.models.sequence import SequenceConfig
-from icl_lib.models.transformer import TransformerConfig
+from icl_lib.models.config import TransformerConfig
 from icl_lib.training import TrainConfig
 
 NAME = "tiny-fixed-n3-s0"
@@ -21,7 +20,7 @@ TINY = Experiment(
     "fixed",
     3,
     0,
-    TransformerConfig(d=2, width=8, layers=1, heads=1, max_points=4),
+    TransformerConfig.gpt(2, width=8, layers=1, heads=1, max_points=4),
     TrainConfig(steps=12, lr=1e-2, warmup=2, log_every=4),
     batch=4,
 )
@@ -30,7 +29,7 @@ LINEAR_NAME = "lsa2-tiny-s0"
 LINEAR = SequenceExperiment(
     LINEAR_NAME,
     "linear",
-    SequenceConfig(("linear", "linear"), heads=2, key_size=4, init_std=0.1),
+    TransformerConfig.constructed(("linear", "linear"), heads=2, key_size=4, init_std=0.1),
     TrainConfig(steps=12, lr=1e-2, warmup=2, weight_decay=0.1, clip_norm=1.0, log_every=4),
     0,
     batch=4,

@@ -10,7 +10,7 @@ from icl_lib.experiments import adapted, raw, runs, sequences
 from icl_lib.experiments.adapted import PromptExperiment, TwinExperiment
 from icl_lib.experiments.raw import RAW_EXPERIMENTS, RawExperiment
 from icl_lib.experiments.registry import EXPERIMENTS
-from icl_lib.models.raw import RawConfig
+from icl_lib.models.config import TransformerConfig
 from icl_lib.training import TrainConfig
 
 TRAINING = TrainConfig(steps=6, lr=1e-2, warmup=2, weight_decay=0.05, clip_norm=1.0, log_every=3)
@@ -18,7 +18,7 @@ SIZES = {"width": 8, "heads": 2, "key_size": 4, "init_std": 0.3}
 SOFTMAX = RawExperiment(
     "softmax-tiny-s0",
     "linear",
-    RawConfig(("softmax", "softmax"), layer_norm=True, **SIZES),
+    TransformerConfig.elements(("softmax", "softmax"), layer_norm=True, **SIZES),
     TRAINING,
     0,
     batch=4,
@@ -29,7 +29,7 @@ MESA = replace(
     SOFTMAX,
     name="fullmesa-tiny-s0",
     task="partial",
-    model=RawConfig(("mesa", "mesa"), n=5, clip=1.0, **SIZES),
+    model=TransformerConfig.elements(("mesa", "mesa"), n=5, clip=1.0, **SIZES),
 )
 # learned on top of the first run
 EOS = PromptExperiment("eos-tiny-s0", SOFTMAX.name, TRAINING, 0, 4)

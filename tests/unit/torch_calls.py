@@ -6,20 +6,23 @@ checks that no public function, class or method is missing.
 
 from __future__ import annotations
 
+import functools
+import inspect
+
 import numpy as np
 import torch
 
-from icl_lib.layers import linear, mesa, recursive_mesa, softmax
+from icl_lib.layers import attention, linear, mesa, recursive_mesa, softmax, tape
 from icl_lib.models import (
+    blocks,
     compressed,
+    config,
     constructions,
     deep_linear,
     distillation,
     inspection,
     learned_inverse,
     prompting,
-    raw,
-    sequence,
     single_layer,
     transformer,
 )
@@ -32,6 +35,22 @@ def draw(*shape: int, seed: int = 0) -> torch.Tensor:
     """Return normal numbers in float64: twice as large, so that rounding leaves some whole ones."""
     generator = torch.Generator().manual_seed(seed)
     return 2 * torch.randn(shape, generator=generator, dtype=F64)
+
+
+def positional(method, *names: str):
+    """Return a method that takes ``*inputs`` as a function of the inputs' names."""
+
+    @functools.wraps(method)
+    def call(**given):
+        inputs = [given.pop(name) for name in names]
+        return method(*inputs, **given)
+
+    named = inspect.Parameter.KEYWORD_ONLY
+    others = [p for p in inspect.signature(method).parameters.values() if p.kind is named]
+    inputs = [inspect.Parameter(name, named) for name in names]
+    call.__signature__ = inspect.Signature([*inputs, *others])
+    call.__self__ = getattr(method, "__self__", None)
+    return call
 
 
 class Fresh(torch.Generator):
@@ -55,25 +74,32 @@ MATRICES = {"w_pv": draw(4, 4), "w_kq": draw(4, 4, seed=1)}
 FACTORS = {name: draw(4, 4, seed=i) for i, name in enumerate(("w_p", "w_v", "w_k", "w_q"))}
 BLOCKS = {"u11": draw(3, 3), "u12": draw(3), "u21": draw(3, seed=1), "u": draw()}
 THETA = torch.eye(2, dtype=F64) / 2**0.25
-RAW = raw.RawConfig(("softmax", "linear"), n=3, width=8, heads=2, key_size=4, mlp=5)
-SOFTMAX = raw.RawTransformer(RAW, torch.Generator().manual_seed(0)).double()
-RAW_BLOCK = SOFTMAX.blocks[0]
+SMALL_HEADS = {"n": 3, "heads": 2, "key_size": 4}
+RAW = config.TransformerConfig.elements(("softmax", "linear"), width=8, mlp=5, **SMALL_HEADS)
+SOFTMAX = transformer.Transformer(RAW, torch.Generator().manual_seed(0)).double()
+BLOCK = SOFTMAX.blocks[0]
 STREAM = draw(2, 5, 8)
-SEQUENCE = sequence.SequenceConfig(("linear", "linear"), n=3, heads=2, key_size=4, init_std=0.5)
-LINEAR = sequence.SequenceModel(SEQUENCE, torch.Generator().manual_seed(0)).double()
+PATCH = {"blocks.0.mlp": STREAM}
+STACK = {"layers": ("linear", "linear"), "init_std": 0.5, **SMALL_HEADS}
+SEQUENCE = config.TransformerConfig.constructed(**STACK)
+LINEAR = transformer.Transformer(SEQUENCE, torch.Generator().manual_seed(0)).double()
 PRODUCTS = compressed.products(LINEAR)
 SCALARS = compressed.read_off(PRODUCTS)
 MAPS = inspection.element_maps(SOFTMAX, STATES, 1)
-GPT = transformer.TransformerConfig(d=3, width=4, layers=1, heads=2, max_points=5)
-NET = transformer.InContextTransformer(GPT, torch.Generator().manual_seed(0)).double()
+GPT_SIZES = {"d": 3, "width": 4, "layers": 1, "heads": 2, "max_points": 5}
+GPT = config.TransformerConfig.gpt(**GPT_SIZES)
+NET = transformer.Transformer(GPT, torch.Generator().manual_seed(0)).double()
 PROJECTED = compressed.ProductModel(SEQUENCE, PRODUCTS)
 SHORT = compressed.CompressedModel(SEQUENCE, SCALARS)
 PAIRS = few_shot.FewShotRegression(3).sample(2, 3, torch.Generator().manual_seed(0), F64)
 PAIRS = PAIRS._replace(w_star=None)  # nobody reads it
 ITERATION = learned_inverse.LearnedInverse(2).double()
 EOS, PREFIX = draw(3), draw(2, 3)
-SIZES = {"width": 4, "heads": 2}
-LAYER = {"kind": "mesa", "width": 4, "heads": 2, "key_size": 3}
+LAYER = {
+    **{"kind": "mesa", "width": 4, "heads": 2, "key_size": 3},
+    **{"positions": True, "unit_keys": False, "biases": True, "fused": False},
+}
+TAPE = tape.Tape(("embed",), {"embed": torch.ones(2, 3)})
 TWINS = distillation.LinearTwins(SOFTMAX, generator=torch.Generator().manual_seed(0)).double()
 UPDATE = {"stream": TOKENS, "key_query": PRODUCTS.key_query[0], "value": PRODUCTS.value[0]}
 SHORT_UPDATE = {"stream": TOKENS, "key_query": SCALARS.key_query[0], "value": SCALARS.value[0]}
@@ -182,8 +208,21 @@ _LAYERS = [
     (softmax.softmax_attention, {**QKV, "causal": True}),
     (softmax.causal_mask, {"length": 3, "device": torch.device("cpu")}),
     (softmax.check_qkv, QKV),
-    (softmax.SoftmaxAttention, SIZES),
-    (softmax.SoftmaxAttention(**SIZES).double().forward, {"tokens": draw(2, 5, 4)}),
+    (softmax.attention_scores, {name: QKV[name] for name in ("queries", "keys")}),
+    (softmax.causal_softmax, {"scores": draw(2, 4, 4)}),
+    (attention.sinusoidal_positions, {"length": 3, "width": 4, "dtype": F64}),
+    (attention.AttentionLayer, LAYER),
+    (BLOCK.attention.project, {"tokens": STREAM}),
+    (LINEAR.blocks[0].attention.project, {"tokens": TOKENS}),
+    (BLOCK.attention.forward, {"tokens": STREAM, "tape": tape.Tape()}),
+    (LINEAR.blocks[0].attention.forward, {"tokens": TOKENS, "tape": tape.Tape()}),
+    (LINEAR.blocks[0].attention.products, {}),
+    (tape.Tape, {"keep": ("embed",), "patch": {"embed": STREAM}}),
+    (tape.check_tape, {"tape": TAPE}),
+    (tape.check_names, {"argument": "names", "names": ("embed",)}),
+    (TAPE.within, {"prefix": "blocks.0."}),
+    (TAPE.wants, {"name": "embed"}),
+    (TAPE.replaces, {"name": "embed"}),
 ]
 
 _MODELS = [
@@ -258,60 +297,6 @@ _MODELS = [
         {"model": SOFTMAX, "xs": PAIRS.xs, "ys": PAIRS.ys, "eos": EOS, "prefix": PREFIX},
     ),
     (prompting.freeze, {"model": LINEAR}),
-    (
-        raw.RawConfig,
-        {
-            "layers": ("softmax", "mesa"),
-            "n": 3,
-            "width": 8,
-            "heads": 2,
-            "key_size": 4,
-            "mlp": 5,
-            "layer_norm": True,
-            "unit_keys": False,
-            "clip": 2.0,
-            "init_std": 0.1,
-        },
-    ),
-    (raw.sinusoidal_positions, {"length": 3, "width": 4, "dtype": F64}),
-    (raw.RawAttention, {**LAYER, "positions": True, "unit_keys": False}),
-    (RAW_BLOCK.attention.project, {"tokens": STREAM}),
-    (RAW_BLOCK.attention.forward, {"tokens": STREAM}),
-    (RAW_BLOCK.attention.attention_weights, {"tokens": STREAM}),
-    (raw.MLP, {"width": 4, "hidden": 3}),
-    (RAW_BLOCK.mlp.forward, {"tokens": STREAM}),
-    (raw.Block, {"config": RAW, "index": 1}),
-    (RAW_BLOCK.forward, {"stream": STREAM}),
-    (raw.RawTransformer, {"config": RAW, "generator": GENERATOR}),
-    (SOFTMAX.checked, {"states": STATES}),
-    (SOFTMAX.embedded, {"states": STATES}),
-    (SOFTMAX.streams, {"states": STATES}),
-    (SOFTMAX.forward, {"states": STATES}),
-    (sequence.check_kinds, {"layers": ("linear", "mesa")}),
-    (
-        sequence.SequenceConfig,
-        {
-            "layers": ("softmax", "mesa"),
-            "n": 3,
-            "heads": 2,
-            "key_size": 4,
-            "tokens": "two-channel",
-            "clip": 2.0,
-            "init_std": 0.1,
-        },
-    ),
-    (sequence.AttentionLayer, LAYER),
-    (LINEAR.blocks[0].forward, {"tokens": TOKENS}),
-    (LINEAR.blocks[0].project, {"tokens": TOKENS}),
-    (LINEAR.blocks[0].products, {}),
-    (sequence.SequenceModel, {"config": SEQUENCE, "generator": GENERATOR}),
-    (LINEAR.tokens, {"states": STATES}),
-    (LINEAR.streams, {"states": STATES}),
-    (LINEAR.forward, {"states": STATES}),
-    (
-        sequence.model_tokens,
-        {"states": STATES, "config": SEQUENCE},
-    ),
     (single_layer.lsa, {"tokens": draw(2, 4, 5), **MATRICES, "rho": 4.0}),
     (single_layer.predict, {**PROMPT, **MATRICES}),
     (single_layer.predict_query, {**PROMPT, **BLOCKS}),
@@ -327,14 +312,56 @@ _MODELS = [
     (single_layer.QueryLSA(**MATRICES).preconditioner, {}),
     (single_layer.QueryLSA(**MATRICES).full_matrices, {}),
     (
-        transformer.TransformerConfig,
-        {"d": 3, "width": 4, "layers": 1, "heads": 2, "max_points": 5},
+        config.TransformerConfig,
+        {
+            **{"reads": "elements", "layers": ("softmax", "mesa"), "n": 3, "width": 8, "heads": 2},
+            **{"key_size": 4, "mlp": 5, "activation": "relu", "biases": True, "layer_norm": True},
+            **{"final_norm": True, "positions": "learned", "max_length": 9, "unit_keys": True},
+            **{"clip": 2.0, "init_std": 0.1, "fused": True},
+        },
     ),
-    (transformer.Block, SIZES),
-    (transformer.Block(**SIZES).double().forward, {"tokens": draw(2, 5, 4)}),
-    (transformer.InContextTransformer, {"config": GPT, "generator": GENERATOR}),
-    (NET.forward, {"xs": PROMPT["xs"], "ys": PROMPT["ys"]}),
+    (config.TransformerConfig.gpt, GPT_SIZES),
+    (config.TransformerConfig.constructed, {"layers": ("softmax", "mesa"), "n": 3}),
+    (config.TransformerConfig.elements, {"layers": ("softmax", "mesa")}),
+    (blocks.empty_linear, {"inputs": 2, "outputs": 3, "bias": True}),
+    (blocks.MLP, {"width": 4, "hidden": 3, "activation": "relu", "biases": True}),
+    (BLOCK.mlp.forward, {"tokens": STREAM}),
+    (
+        blocks.Block,
+        {"attention": BLOCK.attention, "width": 8, "mlp": BLOCK.mlp, "layer_norm": True},
+    ),
+    (BLOCK.forward, {"stream": STREAM, "tape": tape.Tape()}),
+    (BLOCK.activations, {}),
+    (
+        blocks.draw_weights,
+        {"model": transformer.Transformer(RAW).double(), "init_std": 0.1, "generator": GENERATOR},
+    ),
+    (transformer.Transformer, {"config": RAW, "generator": GENERATOR}),
+    (positional(SOFTMAX.forward, "states"), {"states": STATES}),
+    (positional(LINEAR.forward, "states"), {"states": STATES}),
+    (positional(NET.forward, "xs", "ys"), {"xs": PROMPT["xs"], "ys": PROMPT["ys"]}),
     (NET.predict_query, PROMPT),
+    (
+        positional(SOFTMAX.run_with_cache, "states"),
+        {
+            "states": STATES,
+            "patch": PATCH,
+            "names": ("embed",),
+            "stop_at_layer": 1,
+        },
+    ),
+    (
+        positional(SOFTMAX.run_with_patch, "states"),
+        {"states": STATES, "patch": PATCH},
+    ),
+    (positional(SOFTMAX.streams, "states"), {"states": STATES}),
+    (positional(SOFTMAX.checked, "states"), {"states": STATES}),
+    (SOFTMAX.activations, {}),
+    (SOFTMAX.replace_layer, {"index": 1, "layer": torch.nn.Identity()}),
+    (
+        positional(transformer.model_tokens, "config", "states"),
+        {"config": SEQUENCE, "states": STATES},
+    ),
 ]
 
 

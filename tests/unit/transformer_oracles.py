@@ -1,4 +1,4 @@
-"""A second, plain implementation of the transformer on raw elements, and small models for it."""
+"""Small transformers on raw elements, and a second, plain implementation of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import math
 import torch
 
 from icl_lib.layers.softmax import softmax_attention
-from icl_lib.models.raw import RawConfig, RawTransformer
+from icl_lib.models.config import TransformerConfig
+from icl_lib.models.transformer import Transformer
 
 F64 = torch.float64
 
@@ -16,7 +17,7 @@ def build(layers=("softmax",), seed=0, **options):
     """A small float64 model with large weights; lambdas and LayerNorms are not at their start."""
     options = {"n": 3, "width": 8, "heads": 2, "key_size": 4, "init_std": 0.3} | options
     generator = torch.Generator().manual_seed(seed)
-    model = RawTransformer(RawConfig(layers, **options), generator).double()
+    model = Transformer(TransformerConfig.elements(layers, **options), generator).double()
     with torch.no_grad():
         for weight in model.parameters():
             if weight.ndim == 1:
@@ -52,9 +53,12 @@ def heads_of(block, seen, positions, unit):
     layer = block.attention
     for head in range(len(layer.p)):
         q, k = (torch.einsum("aw,btw->bta", w[head], matched) for w in (layer.w_q, layer.w_k))
+        v = torch.einsum("aw,btw->bta", layer.w_v[head], seen)
+        if layer.biases:
+            q, k, v = q + layer.b_q[head], k + layer.b_k[head], v + layer.b_v[head]
         if unit:
             q, k = (x / x.square().sum(-1, keepdim=True).sqrt() for x in (q, k))
-        yield head, q, k, torch.einsum("aw,btw->bta", layer.w_v[head], seen)
+        yield head, q, k, v
 
 
 def mix(kind, q, k, v, lam):
@@ -84,7 +88,7 @@ def normalise(norm, stream):
 def reference(model, states):
     """The predictions (B, T, n), one head and one sub-layer after the other."""
     config = model.config
-    stream = torch.einsum("wn,btn->btw", model.embed, states)
+    stream = torch.einsum("wn,btn->btw", model.embed.weight, states)
     for index, block in enumerate(model.blocks):
         kind = config.layers[index]
         seen = normalise(block.attention_norm, stream) if config.layer_norm else stream
@@ -96,10 +100,10 @@ def reference(model, states):
         stream = stream + update
         if config.mlp:
             seen = normalise(block.mlp_norm, stream) if config.layer_norm else stream
-            hidden = torch.nn.functional.linear(seen, block.mlp.w_1)
+            hidden = torch.nn.functional.linear(seen, block.mlp.up.weight)
             hidden = torch.nn.functional.gelu(hidden, approximate="tanh")
-            stream = stream + torch.nn.functional.linear(hidden, block.mlp.w_2)
+            stream = stream + torch.nn.functional.linear(hidden, block.mlp.down.weight)
         if config.clip is not None:
             bound = torch.full_like(stream, config.clip)
             stream = torch.minimum(torch.maximum(stream, -bound), bound)
-    return torch.einsum("nw,btw->btn", model.readout, stream)
+    return torch.einsum("nw,btw->btn", model.readout.weight, stream)

@@ -10,10 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mesa_oracles import relative_error
-from raw_oracles import F64, build, elements, heads_of, reference, sines_first, vaswani
 from scipy import stats
+from transformer_oracles import F64, build, elements, heads_of, reference, sines_first, vaswani
 
-from icl_lib.models.raw import MLP, RawAttention, RawConfig, RawTransformer, sinusoidal_positions
+from icl_lib.layers.attention import sinusoidal_positions
+from icl_lib.models.blocks import MLP
+from icl_lib.models.config import TransformerConfig
+from icl_lib.models.transformer import Transformer
 
 MIXED = ("softmax", "linear", "mesa")
 EVERYTHING = {"layers": MIXED, "mlp": 5, "layer_norm": True, "unit_keys": True, "clip": 0.9}
@@ -79,10 +82,10 @@ class TestForward:
         model, states = build(**EVERYTHING), elements()
         streams = model.streams(states)
         assert len(streams) == 4 and all(s.shape == (2, 6, 8) for s in streams)
-        assert torch.equal(streams[0], states @ model.embed.T)
+        assert torch.equal(streams[0], states @ model.embed.weight.T)
         for block, before, after in zip(model.blocks, streams, streams[1:], strict=False):
-            assert torch.equal(block(before), after)
-        assert torch.equal(model(states), streams[-1] @ model.readout.T)
+            assert torch.equal(block(before).clamp(-0.9, 0.9), after)
+        assert torch.equal(model(states), streams[-1] @ model.readout.weight.T)
 
     def test_clipping_bounds_the_stream_after_each_block(self):
         kinds = ("softmax", "linear")
@@ -96,7 +99,7 @@ class TestForward:
         """x Phi(x) with the tanh approximation of Phi, written out."""
         mlp = MLP(1, 1)
         with torch.no_grad():
-            mlp.w_1.fill_(2.0), mlp.w_2.fill_(3.0)
+            mlp.up.weight.fill_(2.0), mlp.down.weight.fill_(3.0)
         x = torch.tensor([[-0.7], [0.0], [0.4]])
         z = 2 * x
         expected = 1.5 * z * (1 + torch.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z**3)))
@@ -143,7 +146,7 @@ class TestPositions:
     def test_values_see_no_codes(self):
         """A first token alone: the softmax is 1, so the update is P W_v token, without a code."""
         model, states = build(), elements(length=1)
-        token, layer = states @ model.embed.T, model.blocks[0].attention
+        token, layer = states @ model.embed.weight.T, model.blocks[0].attention
         expected = sum(token @ (p @ w_v).T for p, w_v in zip(layer.p, layer.w_v, strict=True))
         assert torch.allclose(layer(token), expected, atol=1e-13)
 
@@ -170,7 +173,7 @@ class TestAttentionWeights:
     def test_rows_are_causal_laws_and_reproduce_the_output(self, index):
         model = build(("softmax", "softmax"), unit_keys=True)
         layer, seen = model.blocks[index].attention, model.streams(elements())[index].detach()
-        weights = layer.attention_weights(seen)
+        weights = model.run_with_cache(elements())[1][f"blocks.{index}.weights"]
         assert weights.shape == (2, 2, 6, 6)
         assert torch.allclose(weights.sum(-1), torch.ones(2, 2, 6, dtype=F64), atol=1e-13)
         assert (weights.triu(1) == 0).all() and (weights.tril() >= 0).all()
@@ -181,7 +184,7 @@ class TestAttentionWeights:
     def test_by_loops(self):
         model = build()
         seen = model.streams(elements())[0].detach()
-        got = model.blocks[0].attention.attention_weights(seen).detach().numpy()
+        got = model.run_with_cache(elements())[1]["blocks.0.weights"].detach().numpy()
         for head, q, k, _ in heads_of(model.blocks[0], seen, True, False):
             q, k = q.detach().numpy(), k.detach().numpy()
             for b in range(2):
@@ -192,9 +195,8 @@ class TestAttentionWeights:
 
     @pytest.mark.parametrize("kind", ["linear", "mesa"])
     def test_other_kinds_have_none(self, kind):
-        layer = RawAttention(kind, 4, 1, 2)
-        with pytest.raises(ValueError, match=f"kind must be 'softmax' .*, got '{kind}'"):
-            layer.attention_weights(torch.zeros(1, 2, 4))
+        with pytest.raises(ValueError, match="names must be among .*, got .'blocks.0.weights'"):
+            build((kind,)).run_with_cache(elements(), names=["blocks.0.weights"])
 
 
 class TestWeights:
@@ -203,14 +205,21 @@ class TestWeights:
         first, again, other = (build(MIXED, seed, **options).state_dict() for seed in (0, 0, 1))
         torch.manual_seed(3)
         assert all(torch.equal(first[key], again[key]) for key in first)
-        for name in ("embed", "readout", "blocks.0.attention.w_q", "blocks.2.mlp.w_1"):
+        for name in (
+            "embed.weight",
+            "readout.weight",
+            "blocks.0.attention.w_q",
+            "blocks.2.mlp.up.weight",
+        ):
             assert not torch.equal(first[name], other[name])
 
     @pytest.mark.parametrize("std", [0.05, 0.2])
     def test_initial_spread(self, std):
         """Matrices are N(0, std^2): z-scores of mean and variance, and a Kolmogorov test of all."""
-        config = RawConfig(("softmax", "mesa"), mlp=50, layer_norm=True, init_std=std)
-        model = RawTransformer(config, torch.Generator().manual_seed(0))
+        config = TransformerConfig.elements(
+            ("softmax", "mesa"), mlp=50, layer_norm=True, init_std=std
+        )
+        model = Transformer(config, torch.Generator().manual_seed(0))
         drawn = []
         for name, weight in model.named_parameters():
             values, count = weight.detach().double(), weight.numel()
@@ -230,10 +239,11 @@ class TestWeights:
         shared = {"w_v": (2, 4, 8), "p": (2, 8, 4)}
         first = shared | {"w_q": (2, 4, 16), "w_k": (2, 4, 16)}
         second = shared | {"w_q": (2, 4, 8), "w_k": (2, 4, 8), "log_lambda": (2,)}
-        expected = {"embed": (8, 3), "readout": (3, 8)}
+        expected = {"embed.weight": (8, 3), "readout.weight": (3, 8)}
         for i, parts in enumerate((first, second)):
             expected |= {f"blocks.{i}.attention.{name}": shape for name, shape in parts.items()}
-            expected |= {f"blocks.{i}.mlp.w_1": (5, 8), f"blocks.{i}.mlp.w_2": (8, 5)}
+            expected |= {f"blocks.{i}.mlp.up.weight": (5, 8)}
+            expected |= {f"blocks.{i}.mlp.down.weight": (8, 5)}
             for norm in ("attention_norm", "mlp_norm"):
                 expected |= {f"blocks.{i}.{norm}.{name}": (8,) for name in ("weight", "bias")}
         assert got == expected
@@ -250,7 +260,8 @@ class TestWeights:
     def test_size_of_the_paper(self):
         """40 wide, 4 heads of 20: 3200 weights a head, 3200 more in the first for the codes."""
         count = sum(
-            weight.numel() for weight in RawTransformer(RawConfig(("softmax",) * 7)).parameters()
+            weight.numel()
+            for weight in Transformer(TransformerConfig.elements(("softmax",) * 7)).parameters()
         )
         assert count == 2 * 40 * 10 + 7 * 4 * 3200 + 4 * 2 * 20 * 40
 
@@ -273,9 +284,11 @@ class TestWeights:
 )
 def test_bad_configurations(options, message):
     with pytest.raises(ValueError, match=message):
-        RawConfig(**({"layers": ("softmax",)} | options))
+        TransformerConfig.elements(**({"layers": ("softmax",)} | options))
 
 
 def test_layers_read_from_json_are_a_tuple_again():
-    assert RawConfig(["softmax", "mesa"]) == RawConfig(("softmax", "mesa"))
-    assert hash(RawConfig(["mesa"])) == hash(RawConfig(("mesa",)))
+    assert TransformerConfig.elements(["softmax", "mesa"]) == TransformerConfig.elements(
+        ("softmax", "mesa")
+    )
+    assert hash(TransformerConfig.elements(["mesa"])) == hash(TransformerConfig.elements(("mesa",)))

@@ -1,4 +1,4 @@
-"""The attention stack: its formula by loops, its symmetries, causality, clipping and names."""
+"""Attention stacks on constructed tokens: by loops, symmetries, causality, clipping, names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pytest
 import torch
 from mesa_oracles import by_cho_solve
 
-from icl_lib.models.sequence import AttentionLayer, SequenceConfig, SequenceModel
+from icl_lib.layers.attention import AttentionLayer
+from icl_lib.models.config import TransformerConfig
+from icl_lib.models.transformer import Transformer
 
 F64 = torch.float64
 MIXED = ("softmax", "linear", "mesa")
@@ -18,13 +20,17 @@ MIXED = ("softmax", "linear", "mesa")
 def build(layers=("linear",), seed=0, **options):
     """A small float64 model with weights that are large enough to matter."""
     options = {"n": 3, "heads": 2, "key_size": 4, "init_std": 0.3} | options
-    config = SequenceConfig(layers, **options)
-    model = SequenceModel(config, torch.Generator().manual_seed(seed)).double()
+    config = TransformerConfig.constructed(layers, **options)
+    model = Transformer(config, torch.Generator().manual_seed(seed)).double()
     with torch.no_grad():
-        for block in model.blocks:
+        for block in layers_of(model):
             if block.kind == "mesa":
                 block.log_lambda.copy_(torch.linspace(-1, 1, config.heads))
     return model
+
+
+def layers_of(model):
+    return [block.attention for block in model.blocks]
 
 
 def states(batch=2, length=6, n=3, seed=9):
@@ -41,11 +47,11 @@ def heads_of(block, tokens):
 class TestLayer:
     def test_linear_by_loops(self):
         model = build()
-        tokens = model.tokens(states())
-        got = model.blocks[0](tokens).detach().numpy()
+        tokens = model.streams(states())[0]
+        got = layers_of(model)[0](tokens).detach().numpy()
         for b in range(2):
             expected = np.zeros((6, 12))
-            for p, q, k, v in heads_of(model.blocks[0], tokens[b]):
+            for p, q, k, v in heads_of(layers_of(model)[0], tokens[b]):
                 for t in range(6):
                     for s in range(t + 1):
                         expected[t] += p @ v[s] * (k[s] @ q[t])
@@ -53,7 +59,7 @@ class TestLayer:
 
     def test_softmax_equals_torch(self):
         model = build(("softmax",))
-        tokens, block = model.tokens(states()), model.blocks[0]
+        tokens, block = model.streams(states())[0], layers_of(model)[0]
         expected = torch.zeros_like(tokens)
         for head in range(2):
             q, k, v = (tokens @ w[head].T for w in (block.w_q, block.w_k, block.w_v))
@@ -63,7 +69,7 @@ class TestLayer:
 
     def test_mesa_is_least_squares_on_its_keys_and_values(self):
         model = build(("mesa",))
-        tokens, block = model.tokens(states()), model.blocks[0]
+        tokens, block = model.streams(states())[0], layers_of(model)[0]
         got = block(tokens).detach().numpy()
         for b in range(2):
             expected = np.zeros((6, 12))
@@ -77,10 +83,10 @@ class TestLayer:
         assert block.log_lambda.tolist() == [0.0, 0.0]
         model = build(("mesa",))
         model(states()).square().sum().backward()
-        assert (model.blocks[0].log_lambda.grad != 0).all()
+        assert (layers_of(model)[0].log_lambda.grad != 0).all()
 
     def test_products(self):
-        block = build().blocks[0]
+        block = layers_of(build())[0]
         key_query, value = block.products()
         for head in range(2):
             w_q, w_k, w_v, p = (
@@ -99,7 +105,7 @@ def test_only_the_products_matter(layers):
     before = model(states())
     generator = torch.Generator().manual_seed(4)
     with torch.no_grad():
-        for block in model.blocks:
+        for block in layers_of(model):
             m, n = torch.randn(2, 2, 4, 4, generator=generator, dtype=F64)
             block.w_q.copy_(m @ block.w_q)
             block.w_k.copy_(torch.linalg.inv(m).mT @ block.w_k)
@@ -107,17 +113,17 @@ def test_only_the_products_matter(layers):
             block.w_v.copy_(torch.linalg.inv(n) @ block.w_v)
     assert torch.allclose(model(states()), before, rtol=1e-9, atol=1e-10)
     with torch.no_grad():
-        model.blocks[0].w_q.mul_(1.5)
+        layers_of(model)[0].w_q.mul_(1.5)
     assert not torch.allclose(model(states()), before, atol=1e-3)
 
 
 class TestStack:
     def test_kinds_can_be_mixed(self):
         model = build(MIXED)
-        assert [block.kind for block in model.blocks] == list(MIXED)
+        assert [layer.kind for layer in layers_of(model)] == list(MIXED)
         streams = model.streams(states())
         assert len(streams) == 4 and all(s.shape == (2, 6, 12) for s in streams)
-        for block, before, after in zip(model.blocks, streams, streams[1:], strict=False):
+        for block, before, after in zip(layers_of(model), streams, streams[1:], strict=False):
             expected = torch.clamp(before + block(before), -4.0, 4.0)
             assert torch.equal(after, expected) and not torch.equal(after, before)
         assert torch.equal(model(states()), streams[-1][..., :3])
@@ -144,9 +150,9 @@ class TestStack:
         previous = torch.cat([torch.zeros(2, 1, 3, dtype=F64), s[:, :-1]], dim=1)
         zero = torch.zeros_like(s)
         expected = torch.cat([zero, s, s, previous], dim=-1)
-        assert torch.equal(build().tokens(s), expected)
+        assert torch.equal(build().streams(s)[0], expected)
         expected = torch.cat([zero, zero, s, previous], dim=-1)
-        assert torch.equal(build(tokens="two-channel").tokens(s), expected)
+        assert torch.equal(build(reads="two-channel").streams(s)[0], expected)
 
     def test_gradcheck(self):
         model = build(MIXED, n=2, heads=1, key_size=2)
@@ -164,10 +170,12 @@ class TestWeights:
         first, again, other = (build(MIXED, seed).state_dict() for seed in (0, 0, 1))
         torch.manual_seed(3)
         assert all(torch.equal(first[key], again[key]) for key in first)
-        assert not torch.equal(first["blocks.0.w_q"], other["blocks.0.w_q"])
+        assert not torch.equal(first["blocks.0.attention.w_q"], other["blocks.0.attention.w_q"])
 
     def test_initial_spread(self):
-        model = SequenceModel(SequenceConfig(("linear",) * 2), torch.Generator().manual_seed(0))
+        model = Transformer(
+            TransformerConfig.constructed(("linear",) * 2), torch.Generator().manual_seed(0)
+        )
         for weight in model.parameters():
             count = weight.numel()
             z = (float(weight.detach().square().mean()) / 1e-4 - 1) * math.sqrt(count / 2)
@@ -180,12 +188,16 @@ class TestWeights:
             for name, value in build(("linear", "mesa")).state_dict().items()
         }
         matrices = {"w_q": (2, 4, 12), "w_k": (2, 4, 12), "w_v": (2, 4, 12), "p": (2, 12, 4)}
-        expected = {f"blocks.{i}.{name}": shape for i in (0, 1) for name, shape in matrices.items()}
-        assert got == expected | {"blocks.1.log_lambda": (2,)}
+        expected = {
+            f"blocks.{i}.attention.{name}": shape
+            for i in (0, 1)
+            for name, shape in matrices.items()
+        }
+        assert got == expected | {"blocks.1.attention.log_lambda": (2,)}
 
     def test_size_of_the_paper(self):
         """3200 weights a head with key size 20 (digest, section 0)."""
-        model = SequenceModel(SequenceConfig(("linear",)))
+        model = Transformer(TransformerConfig.constructed(("linear",)))
         assert sum(weight.numel() for weight in model.parameters()) == 4 * 3200
         assert model.config.width == 40
 
@@ -199,11 +211,12 @@ class TestWeights:
         ({"n": 0}, "n must be an integer"),
         ({"heads": 1.5}, "heads must be an integer"),
         ({"key_size": -1}, "key_size must be an integer"),
-        ({"tokens": "raw"}, "tokens must be one of .*, got 'raw'"),
+        ({"reads": "raw"}, "reads must be one of .*, got 'raw'"),
+        ({"width": 39}, "width must be 4 n = 40 for constructed tokens, got 39"),
         ({"clip": 0.0}, "clip must be above 0"),
         ({"init_std": 0.0}, "init_std must be above 0"),
     ],
 )
 def test_bad_configurations(options, message):
     with pytest.raises(ValueError, match=message):
-        SequenceConfig(**({"layers": ("linear",)} | options))
+        TransformerConfig.constructed(**({"layers": ("linear",)} | options))

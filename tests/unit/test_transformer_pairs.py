@@ -1,4 +1,4 @@
-"""The GPT-style model: what it may see, what its weights depend on, and bad input."""
+"""The GPT-style model on prompts: what it may see, what its weights depend on, and bad input."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icl_lib.models.transformer import Block, InContextTransformer, TransformerConfig
+from icl_lib.layers.attention import AttentionLayer
+from icl_lib.models.blocks import MLP, Block
+from icl_lib.models.config import TransformerConfig
+from icl_lib.models.transformer import Transformer
 
 F64 = torch.float64
-SMALL = TransformerConfig(d=2, width=8, layers=2, heads=2, max_points=6)
+SMALL = TransformerConfig.gpt(d=2, width=8, layers=2, heads=2, max_points=6)
 
 
 def model(config=SMALL, seed=0):
-    return InContextTransformer(config, torch.Generator().manual_seed(seed)).double()
+    return Transformer(config, torch.Generator().manual_seed(seed)).double()
 
 
 def prompt(batch=3, n=5, d=2, seed=0):
@@ -30,32 +33,33 @@ def by_hand(net, xs, ys):
     for i in range(n):
         rows.append(xs[i])
         if i < n - 1:
-            label = torch.zeros(net.config.d, dtype=F64)
+            label = torch.zeros(net.config.n, dtype=F64)
             label[0] = ys[i]
             rows.append(label)
     stream = (
-        torch.stack([net.read_in.weight @ row + net.read_in.bias for row in rows])
-        + net.positions.weight[: len(rows)]
+        torch.stack([net.embed.weight @ row + net.embed.bias for row in rows])
+        + net.positions[: len(rows)]
     )
     for block in net.blocks:
         normed = torch.nn.functional.layer_norm(
-            stream, (width,), block.norm_attention.weight, block.norm_attention.bias
+            stream, (width,), block.attention_norm.weight, block.attention_norm.bias
         )
-        qkv = normed @ block.attention.qkv.weight.T + block.attention.qkv.bias
-        q, k, v = (
-            part.view(-1, heads, width // heads).transpose(0, 1)
-            for part in qkv.split(width, dim=-1)
-        )
-        mixed = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-        mixed = mixed.transpose(0, 1).reshape(-1, width)
-        stream = stream + mixed @ block.attention.out.weight.T + block.attention.out.bias
+        layer = block.attention
+        stream = stream + layer.b_p
+        for head in range(heads):
+            q, k, v = (
+                normed @ getattr(layer, f"w_{x}")[head].T + getattr(layer, f"b_{x}")[head]
+                for x in "qkv"
+            )
+            mixed = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+            stream = stream + mixed @ layer.p[head].T
         normed = torch.nn.functional.layer_norm(
-            stream, (width,), block.norm_mlp.weight, block.norm_mlp.bias
+            stream, (width,), block.mlp_norm.weight, block.mlp_norm.bias
         )
-        hidden = (normed @ block.mlp[0].weight.T + block.mlp[0].bias).clamp(min=0)
-        stream = stream + hidden @ block.mlp[2].weight.T + block.mlp[2].bias
+        hidden = (normed @ block.mlp.up.weight.T + block.mlp.up.bias).clamp(min=0)
+        stream = stream + hidden @ block.mlp.down.weight.T + block.mlp.down.bias
     normed = torch.nn.functional.layer_norm(stream, (width,), net.norm.weight, net.norm.bias)
-    return (normed @ net.read_out.weight.T + net.read_out.bias)[::2, 0]
+    return (normed @ net.readout.weight.T + net.readout.bias)[::2, 0]
 
 
 def test_forward_by_hand():
@@ -119,8 +123,8 @@ def test_positions_tell_the_order_of_the_examples():
     order = torch.tensor([1, 0, 2, 3])
     assert (net(xs[:, order], ys[:, order])[:, 3] != net(xs, ys)[:, 3]).all()
     # one layer without positions sees the earlier tokens as a set
-    single = model(TransformerConfig(d=2, width=8, layers=1, heads=2, max_points=6))
-    single.positions.weight.zero_()
+    single = model(TransformerConfig.gpt(d=2, width=8, layers=1, heads=2, max_points=6))
+    single.positions.data.zero_()
     swapped = single(xs[:, order], ys[:, order])[:, 2:]
     assert torch.allclose(swapped, single(xs, ys)[:, 2:], atol=1e-12)
 
@@ -138,8 +142,8 @@ class TestInitialisation:
         assert all((first[name] != other[name]).any() for name in drawn)
 
     def test_law(self):
-        config = TransformerConfig(d=5, width=64, layers=1, heads=2, max_points=200)
-        net = InContextTransformer(config, torch.Generator().manual_seed(0))
+        config = TransformerConfig.gpt(d=5, width=64, layers=1, heads=2, max_points=200)
+        net = Transformer(config, torch.Generator().manual_seed(0))
         for module in net.modules():
             if isinstance(module, torch.nn.Linear):
                 bound = module.in_features**-0.5
@@ -151,19 +155,36 @@ class TestInitialisation:
                 assert module.bias.abs().max() <= bound and module.bias.abs().max() > 0
             if isinstance(module, torch.nn.LayerNorm):
                 assert (module.weight == 1).all() and (module.bias == 0).all()
-        positions = net.positions.weight
+        positions = net.positions
         count = positions.numel()
         assert positions.mean().item() == pytest.approx(0.0, abs=5 * 0.3 / count**0.5)
         assert positions.std().item() == pytest.approx(0.3, rel=5 / (2 * count) ** 0.5)
 
-    def test_first_weights_of_the_generator(self):
-        """The recorded checkpoints start here: read_in is drawn first, then the rest in order."""
-        net = InContextTransformer(SMALL, torch.Generator().manual_seed(0))
-        generator = torch.Generator().manual_seed(0)
-        bound = SMALL.d**-0.5
-        weight = torch.empty(8, 2).uniform_(-bound, bound, generator=generator)
-        bias = torch.empty(8).uniform_(-bound, bound, generator=generator)
-        assert torch.equal(net.read_in.weight, weight) and torch.equal(net.read_in.bias, bias)
+    def test_weights_of_the_generator(self):
+        """Seeds mean what they always meant: the packed matrices of other code, drawn in order."""
+        net, source = Transformer(SMALL, torch.Generator().manual_seed(0)), torch.Generator()
+        source.manual_seed(0)
+
+        def drawn(rows, columns):
+            """A linear map's weight, then its bias."""
+            bound = columns**-0.5
+            parts = (torch.empty(rows, columns), torch.empty(rows))
+            return [part.uniform_(-bound, bound, generator=source) for part in parts]
+
+        expected = [drawn(8, 2)]
+        got = [[net.embed.weight, net.embed.bias]]
+        for block in net.blocks:
+            layer, mlp = block.attention, block.mlp
+            expected += [drawn(24, 8), drawn(8, 8), drawn(32, 8), drawn(8, 32)]
+            weights = torch.cat([layer.w_q, layer.w_k, layer.w_v]).flatten(0, 1)
+            biases = torch.cat([layer.b_q, layer.b_k, layer.b_v]).flatten()
+            got += [[weights, biases], [torch.cat([*layer.p], dim=1), layer.b_p]]
+            got += [[mlp.up.weight, mlp.up.bias], [mlp.down.weight, mlp.down.bias]]
+        expected, got = [*expected, drawn(1, 8)], [*got, [net.readout.weight, net.readout.bias]]
+        for pair, wanted in zip(got, expected, strict=True):
+            assert torch.equal(pair[0], wanted[0]) and torch.equal(pair[1], wanted[1])
+        positions = torch.empty(11, 8).normal_(0.0, 0.3, generator=source)
+        assert torch.equal(net.positions, positions)
 
 
 def test_parameter_count():
@@ -178,40 +199,32 @@ def test_parameter_count():
 
 def test_state_dict_keys():
     """The checkpoints rely on these names."""
-    keys = set(InContextTransformer(SMALL).state_dict())
-    block = [
-        "norm_attention.weight",
-        "norm_attention.bias",
-        "attention.qkv.weight",
-        "attention.qkv.bias",
-        "attention.out.weight",
-        "attention.out.bias",
-        "norm_mlp.weight",
-        "norm_mlp.bias",
-        "mlp.0.weight",
-        "mlp.0.bias",
-        "mlp.2.weight",
-        "mlp.2.bias",
-    ]
+    keys = set(Transformer(SMALL).state_dict())
+    linear = ["attention_norm", "mlp_norm", "mlp.up", "mlp.down"]
+    block = [f"{name}.{kind}" for name in linear for kind in ("weight", "bias")]
+    block += [f"attention.{kind}_{name}" for name in "qkv" for kind in "wb"]
+    block += ["attention.p", "attention.b_p"]
     expected = {f"blocks.{i}.{name}" for i in range(2) for name in block}
     expected |= {
-        f"{name}.{kind}" for name in ("read_in", "norm", "read_out") for kind in ("weight", "bias")
+        f"{name}.{kind}" for name in ("embed", "norm", "readout") for kind in ("weight", "bias")
     }
-    assert keys == expected | {"positions.weight"}
+    assert keys == expected | {"positions"}
 
 
 def test_block_is_residual():
-    block = Block(8, 2).double()
+    attention = AttentionLayer("softmax", 8, 2, 4, biases=True)
+    block = Block(attention, 8, MLP(8, 32, "relu", True), layer_norm=True).double()
     with torch.no_grad():
-        for layer in (block.attention.out, block.mlp[2]):
-            layer.weight.zero_()
-            layer.bias.zero_()
-    tokens = torch.randn(2, 4, 8, dtype=F64)
+        for weight in block.parameters():
+            weight.fill_(0.5)
+        for weight in (attention.p, attention.b_p, *block.mlp.down.parameters()):
+            weight.zero_()
+    tokens = torch.randn(2, 4, 8, dtype=F64, generator=torch.Generator().manual_seed(0))
     assert torch.equal(block(tokens), tokens)
 
 
 def test_gradcheck():
-    config = TransformerConfig(d=1, width=4, layers=1, heads=2, max_points=2)
+    config = TransformerConfig.gpt(d=1, width=4, layers=1, heads=2, max_points=2)
     net, (xs, ys) = model(config), prompt(1, 2, 1)
     names = [name for name, _ in net.named_parameters()]
 
@@ -228,7 +241,7 @@ def test_gradcheck():
 @pytest.mark.parametrize("bad", [0, -1, 2.0, True])
 def test_bad_sizes(name, bad):
     with pytest.raises(ValueError, match=f"{name} must be an integer of at least 1"):
-        TransformerConfig(**{"d": 2, name: bad})
+        TransformerConfig.gpt(**({"d": 2} | {name: bad}))
 
 
 def test_bad_prompts():
@@ -245,4 +258,4 @@ def test_bad_prompts():
 
 def test_width_must_fit_the_heads():
     with pytest.raises(ValueError, match="width must be a multiple of heads = 3, got 8"):
-        InContextTransformer(TransformerConfig(d=2, width=8, heads=3))
+        Transformer(TransformerConfig.gpt(d=2, width=8, heads=3))
