@@ -1,13 +1,13 @@
 """One call for networks, solvers and formulas: ``predict(*inputs)``, judged on one batch.
 
-A batch holds what a predictor may see and what it should say. Whatever maps the one to the other
-can stand in the same curve: a trained network, ridge regression, a construction by hand.
+A batch is a tuple ``(*inputs, targets)`` of tensors (B, ...): what a predictor may see, and last
+what it should say. Whatever maps the one to the other can stand in the same curve: a trained
+network, ridge regression, a construction by hand.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,14 +15,8 @@ from torch import Tensor
 from icl_lib._checks import positive_int
 
 Predictor = Callable[..., Tensor]
+Batch = tuple[Tensor, ...]  # (*inputs, targets)
 CHUNK = 32  # sequences at a time that stay in the processor's cache: about twice as fast
-
-
-class Batch(NamedTuple):
-    """What a predictor is given, tensors (B, ...), and what it should return (B, ...)."""
-
-    inputs: tuple[Tensor, ...]
-    targets: Tensor
 
 
 def sequence_loss(predictions: Tensor, targets: Tensor) -> Tensor:
@@ -53,21 +47,23 @@ def predict_in_batches(predict: Predictor, *inputs: Tensor, chunk: int = CHUNK) 
     for given in inputs or (None,):
         if not isinstance(given, Tensor) or given.ndim < 1 or len(given) == 0:
             raise ValueError(f"inputs must be (B, ...) tensors of sequences, got {given!r}")
-    return torch.cat([predict(*parts) for parts in zip(*(x.split(chunk) for x in inputs))])
+    pieces = zip(*(given.split(chunk) for given in inputs), strict=True)
+    return torch.cat([predict(*parts) for parts in pieces])
 
 
 def loss_of(predict: Predictor, batch: Batch, chunk: int = CHUNK) -> float:
     """Return the loss of a predictor on a batch, without gradients: see :func:`sequence_loss`."""
+    *inputs, targets = batch
     with torch.no_grad():
-        predictions = predict_in_batches(predict, *batch.inputs, chunk=chunk)
-        return float(sequence_loss(predictions, batch.targets))
+        return float(sequence_loss(predict_in_batches(predict, *inputs, chunk=chunk), targets))
 
 
 def losses_of(predict: Predictor, batch: Batch, chunk: int = CHUNK) -> Tensor:
     """Return the loss of every sequence (B,): 1/2 the squared error, averaged over positions."""
+    *inputs, targets = batch
     with torch.no_grad():
-        predictions = predict_in_batches(predict, *batch.inputs, chunk=chunk)
-    return (predictions - batch.targets).square().sum(-1).mean(-1) / 2
+        predictions = predict_in_batches(predict, *inputs, chunk=chunk)
+    return (predictions - targets).square().sum(-1).mean(-1) / 2
 
 
 def evaluate(predict: Predictor, batch: Batch, chunk: int = CHUNK) -> dict[str, float]:
@@ -77,3 +73,18 @@ def evaluate(predict: Predictor, batch: Batch, chunk: int = CHUNK) -> dict[str, 
         "loss": float(each.mean()),
         "standard_error": float(each.std() / len(each) ** 0.5),
     }
+
+
+def all_states(batch: Batch) -> Tensor:
+    """Return s_1, ..., s_{T+1} (B, T+1, n) of a batch whose targets are the next states.
+
+    Raises
+    ------
+    ValueError
+        If the batch is no pair of tensors of one shape (B, T, n).
+    """
+    if len(batch) != 2 or batch[0].ndim != 3 or batch[0].shape != batch[1].shape:
+        shapes = [tuple(part.shape) for part in batch]
+        raise ValueError(f"batch must be inputs and targets (B, T, n), got the shapes {shapes}")
+    inputs, targets = batch
+    return torch.cat([inputs[:, :1], targets], 1)

@@ -41,8 +41,7 @@ class Compression:
         ``model``, as in the paper; "compressed" is RevAlg-d read off at that step. ``moving`` is a
         model that takes the weights of every snapshot.
         """
-        (inputs,), targets = test
-        few = Batch((inputs[: self.examples],), targets[: self.examples])
+        few = tuple(part[: self.examples] for part in test)
         final, config, rows = read_off(products(model)), model.config, []
         for step, weights in snapshots:
             moving.load_state_dict(weights)
@@ -78,7 +77,7 @@ class FirstLayer:
 
     def curves(self, model: nn.Module, moving: nn.Module, snapshots: Snapshots, test: Batch):
         """Return "steps" and the three parts of :func:`first_layer_view`, lists over snapshots."""
-        states = test.inputs[0][: 2 * self.fit]
+        states = test[0][: 2 * self.fit]
         columns = {"steps": [], "probe": [], "sensitivity": [], "attention": []}
         for step, weights in snapshots:
             moving.load_state_dict(weights)

@@ -1,6 +1,7 @@
-"""What the named runs are trained on: batches of one kind, drawn from the laws of ``icl_lib.tasks``.
+"""What the named runs are trained on: batches, drawn from the laws of ``icl_lib.tasks``.
 
-Every kind has ``sample(count, length, source) -> Batch``, so that a run needs not know which it is.
+Every kind has ``sample(count, length, source) -> (*inputs, targets)``, so that a run needs not know
+which it is.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class RegressionPrompts:
     def sample(self, count: int, length: int, source: Generators) -> Batch:
         """Draw ``count`` prompts of ``length`` examples and a query."""
         prompts = regression_task(self.d, self.covariance).sample(count, length + 1, source)
-        return Batch((prompts.xs, prompts.ys), prompts.ys)
+        return prompts.xs, prompts.ys, prompts.ys
 
     def plain(self) -> dict:
         """Return the law as plain data."""
@@ -66,7 +67,7 @@ class NextState:
     def sample(self, count: int, length: int, source: Generators) -> Batch:
         """Draw ``count`` sequences of ``length`` + 1 states."""
         drawn = self.dynamics.sample(count, length, source)
-        return Batch((drawn.inputs,), drawn.targets)
+        return drawn.inputs, drawn.targets
 
     def plain(self) -> dict:
         """Return the law as plain data."""
@@ -75,14 +76,14 @@ class NextState:
 
 @dataclass(frozen=True)
 class FewShotPrompts:
-    """Few-shot regression: inputs xs and labels ys (B, N, n) in, the labels out; ``length`` is N."""
+    """Few-shot regression: xs and ys (B, N, n) in, the labels ys out; ``length`` is N."""
 
     regression: FewShotRegression = FewShotRegression()
 
     def sample(self, count: int, length: int, source: Generators) -> Batch:
         """Draw ``count`` prompts of ``length`` labelled pairs."""
         few = self.regression.sample(count, length, source)
-        return Batch((few.xs, few.ys), few.ys)
+        return few.xs, few.ys, few.ys
 
     def plain(self) -> dict:
         """Return the law as plain data."""

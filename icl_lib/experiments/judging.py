@@ -50,12 +50,14 @@ class NormalisedError(_Judge):
 
         Convention: no factor 1/2, as in Garg et al.
         """
-        return (predict(*batch.inputs) - batch.targets).square().mean()
+        *inputs, targets = batch
+        return (predict(*inputs) - targets).square().mean()
 
     def scores(self, predict: Predictor, batch: Batch) -> dict[str, float]:
         """Return the normalised error at the query, M = N, with its standard error."""
+        *inputs, targets = batch
         with torch.no_grad():
-            error = (predict(*batch.inputs) - batch.targets)[:, -1].square() / self.power
+            error = (predict(*inputs) - targets)[:, -1].square() / self.power
         return {
             "normalised_error": float(error.mean()),
             "standard_error": float(error.std() / len(error) ** 0.5),
@@ -73,7 +75,8 @@ class HalfSquaredError(_Judge):
 
     def loss(self, predict: Predictor, batch: Batch) -> Tensor:
         """Return the training loss."""
-        return sequence_loss(predict(*batch.inputs), batch.targets)
+        *inputs, targets = batch
+        return sequence_loss(predict(*inputs), targets)
 
     def scores(self, predict: Predictor, batch: Batch) -> dict[str, float]:
         """Return the loss on the test set with its standard error over sequences."""
@@ -88,17 +91,19 @@ class LayerDistances(_Judge):
 
     def loss(self, predict: Imitation, batch: Batch) -> Tensor:
         """Return the training loss: the distances of all layers, their sum."""
-        return predict(*batch.inputs).sum()
+        states, _ = batch
+        return predict(states).sum()
 
     def scores(self, predict: Imitation, batch: Batch) -> dict[str, float]:
         """Return "loss_1", ...: the loss with that layer replaced, over the original's loss.
 
         "loss" is the mean of these ratios over the layers.
         """
+        states, targets = batch
         reference = loss_of(predict.original, batch)
         with torch.no_grad():
             losses = [
-                sequence_loss(predict_in_batches(model, *batch.inputs), batch.targets)
+                sequence_loss(predict_in_batches(model, states), targets)
                 for model in predict.replaced()
             ]
         ratios = [float(loss / reference) for loss in losses]

@@ -72,7 +72,9 @@ class Imitation:
         return [self.twins.install(self.original, k) for k in range(len(self.twins.layers))]
 
 
-Config = TransformerConfig | SequenceConfig | RawConfig | IterationConfig | PromptConfig | TwinsConfig
+Config = (
+    TransformerConfig | SequenceConfig | RawConfig | IterationConfig | PromptConfig | TwinsConfig
+)
 CLASSES = {
     TransformerConfig: InContextTransformer,
     SequenceConfig: SequenceModel,

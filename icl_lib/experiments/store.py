@@ -11,8 +11,6 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
 from icl_lib._storage import StateError
 from icl_lib.experiments import checkpoint, storage
 from icl_lib.experiments.run import Experiment

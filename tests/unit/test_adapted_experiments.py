@@ -30,7 +30,7 @@ from icl_lib.experiments.adapted import (
     TwinExperiment,
 )
 from icl_lib.experiments.raw import RAW_EXPERIMENTS
-from icl_lib.experiments.registry import EXPERIMENTS, families, get
+from icl_lib.experiments.catalogue.registry import EXPERIMENTS, families, get
 from icl_lib.experiments.sequences import EVALUATION_SEED
 from icl_lib.models.prompting import Prompt
 from icl_lib.tasks.randomness import generators
@@ -41,7 +41,7 @@ VALUES = {"eos": "batch 64", "prefix": "20 vectors", "twins": "15000 steps"}
 
 
 def train(name):
-    return runs.train_experiment(name, progress=False)
+    return named.train(name, progress=False)
 
 
 class TestRegistry:
@@ -127,7 +127,7 @@ class TestRegistry:
 @pytest.mark.usefixtures("base")
 class TestFrozen:
     def test_is_the_trained_model_without_gradients(self):
-        trained, _ = checkpoint.load(SOFTMAX.name)
+        trained, _ = named.load(SOFTMAX.name)
         run = EXPERIMENTS[EOS.name]
         assert run.frozen is run.frozen and not run.frozen.training
         assert not any(weight.requires_grad for weight in run.frozen.parameters())
@@ -187,10 +187,10 @@ class TestPrompts:
     def test_a_prefix_goes_on_from_the_learned_eos(self):
         """The separator of the finished run, fixed; the prefix learns; both are in the file."""
         train(EOS.name)
-        learned, start = checkpoint.load(EOS.name)[0].eos, EXPERIMENTS[PREFIX.name].build_model()
+        learned, start = named.load(EOS.name)[0].eos, EXPERIMENTS[PREFIX.name].build_model()
         assert torch.equal(start.eos, learned) and start.prefix.shape == (3, 10)
         train(PREFIX.name)
-        prompt, metadata = checkpoint.load(PREFIX.name)
+        prompt, metadata = named.load(PREFIX.name)
         assert torch.equal(prompt.eos, learned) and not prompt.eos.requires_grad
         assert not torch.equal(prompt.prefix, start.prefix)
         assert EXPERIMENTS[PREFIX.name].evaluate(prompt) == metadata["metrics"]
@@ -198,11 +198,11 @@ class TestPrompts:
     def test_round_trip(self, capsys):
         run = EXPERIMENTS[EOS.name]
         metadata = train(EOS.name)
-        prompt, read = checkpoint.load(EOS.name)
+        prompt, read = named.load(EOS.name)
         assert not torch.equal(prompt.eos, run.build_model().eos)
         assert read["configuration"] == json.loads(json.dumps(run.configuration()))
         assert run.evaluate(prompt) == metadata["metrics"] and "curves" not in metadata
-        assert runs.verify(EOS.name).ok
+        assert named.verify(EOS.name).ok
         assert main(["show", EOS.name]) == 0
         assert json.loads(capsys.readouterr().out)["paper"] == ADAPTED_SETTINGS["eos"]
 
@@ -227,11 +227,11 @@ class TestTwins:
         """One layer at a time is replaced: losses on the base's test set, over the base's own."""
         run = EXPERIMENTS[TWINS.name]
         twins, base = run.build_model(), EXPERIMENTS[SOFTMAX.name]
-        s = base.dynamics.sample(64, 12, generators(EVALUATION_SEED))
+        s = base.task.dynamics.sample(64, 12, generators(EVALUATION_SEED))
         own = theory.sequence_loss(run.frozen(s.inputs).numpy(), s.targets.numpy())
         ratios = []
         for k in range(2):
-            model, _ = checkpoint.load(SOFTMAX.name)
+            model, _ = named.load(SOFTMAX.name)
             model.blocks[k].attention = twins.layers[k]
             predictions = model(s.inputs).detach().numpy()
             ratios.append(theory.sequence_loss(predictions, s.targets.numpy()) / own)
@@ -243,9 +243,9 @@ class TestTwins:
     def test_round_trip(self):
         run = EXPERIMENTS[TWINS.name]
         metadata = train(TWINS.name)
-        twins, read = checkpoint.load(TWINS.name)
+        twins, read = named.load(TWINS.name)
         start = run.build_model().state_dict()
         assert not any(torch.equal(value, start[key]) for key, value in twins.state_dict().items())
         assert read["configuration"] == json.loads(json.dumps(run.configuration()))
         assert run.evaluate(twins) == metadata["metrics"]
-        assert runs.verify(TWINS.name).ok
+        assert named.verify(TWINS.name).ok

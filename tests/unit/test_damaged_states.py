@@ -30,7 +30,7 @@ from training_examples import content_of
 
 from icl_lib.experiments import adapted, checkpoint, runs, storage
 from icl_lib.experiments.__main__ import main
-from icl_lib.experiments.registry import EXPERIMENTS, Experiment
+from icl_lib.experiments.catalogue.registry import EXPERIMENTS, Experiment
 from icl_lib.experiments.sequences import SequenceExperiment
 
 OTHER_SEED = "tiny-fixed-n3-s1"
@@ -41,16 +41,16 @@ def interrupted(name, monkeypatch, kind=Experiment):
     with monkeypatch.context() as patch:
         patch.setattr(kind, "loss_at", stop_at(9, kind.loss_at))
         with pytest.raises(KeyboardInterrupt):
-            runs.train_experiment(name, progress=False, save_every=4)
-    return storage.state_path(name)
+            named.train(name, progress=False, save_every=4)
+    return storage.state_path(get(name))
 
 
 @pytest.fixture(name="expected")
 def uninterrupted(workplace, monkeypatch):
     """The hash of the weights and the metadata of the run that was never interrupted."""
-    monkeypatch.setattr(runs, "code_sha256", lambda library: "old")  # 13 of 18 ms a state
-    runs.train_experiment(NAME, progress=False)
-    path = checkpoint.path_of(NAME)
+    monkeypatch.setattr(store, "code_sha256", lambda library: "old")  # 13 of 18 ms a state
+    named.train(NAME, progress=False)
+    path = named.path_of(NAME)
     digest = metadata_of(path)["content_sha256"]
     path.unlink()
     return digest
@@ -80,10 +80,10 @@ def signed(content) -> bytes:
 
 def outcome(state, expected) -> str:
     """Go on from ``state``: "refused" by name, "same" weights, or what went wrong."""
-    path = checkpoint.path_of(NAME)
+    path = named.path_of(NAME)
     path.unlink(missing_ok=True)
     try:
-        runs.train_experiment(NAME, progress=False)
+        named.train(NAME, progress=False)
     except ValueError as error:
         named = str(state) in str(error) and f"experiments forget {NAME}" in str(error)
         return "refused" if named and not path.exists() else f"refused without a name: {error}"
@@ -217,30 +217,30 @@ class TestForeign:
         monkeypatch.setitem(EXPERIMENTS, NAME, replace(TINY, **change))
         blob = state.read_bytes()
         with pytest.raises(ValueError, match=re.escape(words)) as caught:
-            runs.train_experiment(NAME, progress=False)
+            named.train(NAME, progress=False)
         assert f"state file {state} belongs to another training" in str(caught.value)
         assert state.read_bytes() == blob  # nobody but `forget` removes it
 
     def test_another_seeds_file_renamed(self, state, monkeypatch):
         interrupted(OTHER_SEED, monkeypatch).replace(state)
         with pytest.raises(ValueError, match=f"name is '{OTHER_SEED}', expected '{NAME}'"):
-            runs.train_experiment(NAME, progress=False)
+            named.train(NAME, progress=False)
 
     def test_another_checkout_with_the_same_folder(self, state, monkeypatch, tmp_path):
         (tmp_path / "elsewhere").mkdir()
         monkeypatch.setattr(storage, "CHECKOUT", tmp_path / "elsewhere")
         with pytest.raises(ValueError, match=r"run.checkout is .*, expected '.*elsewhere'"):
-            runs.train_experiment(NAME, progress=False)
+            named.train(NAME, progress=False)
 
     def test_other_versions(self, state, monkeypatch):
         monkeypatch.setattr(checkpoint, "versions", lambda: {"torch": "1.0"})
         with pytest.raises(ValueError, match=r"run.versions.torch is '.*', expected '1.0'"):
-            runs.train_experiment(NAME, progress=False)
+            named.train(NAME, progress=False)
 
     def test_other_code(self, state, monkeypatch):
-        monkeypatch.setattr(runs, "code_sha256", lambda library: "new")
+        monkeypatch.setattr(store, "code_sha256", lambda library: "new")
         with pytest.raises(ValueError, match="run.code is 'old', expected 'new'"):
-            runs.train_experiment(NAME, progress=False)
+            named.train(NAME, progress=False)
 
     def test_what_counts_as_code(self, tmp_path):
         """A changed, added or renamed module does; those around the runs do not."""
@@ -248,16 +248,16 @@ class TestForeign:
         package.mkdir(parents=True)
         (package / "layer.py").write_text("x = 1\n", encoding="utf-8")
         library = package.parent
-        seen = [runs.code_sha256(library)]
+        seen = [store.code_sha256(library)]
         for name in ("claims.py", "doctor.py"):
             (library / name).write_text("y = 2\n", encoding="utf-8")
-            assert runs.code_sha256(library) == seen[0]
+            assert store.code_sha256(library) == seen[0]
         (package / "layer.py").write_text("x = 2\n", encoding="utf-8")
-        seen.append(runs.code_sha256(library))
+        seen.append(store.code_sha256(library))
         (package / "layer.py").rename(package / "other.py")
-        seen.append(runs.code_sha256(library))
+        seen.append(store.code_sha256(library))
         (library / "training.py").write_text("", encoding="utf-8")
-        assert len({*seen, runs.code_sha256(library)}) == 4
+        assert len({*seen, store.code_sha256(library)}) == 4
 
     def test_a_directory(self, state, expected, capsys):
         state.unlink()
@@ -271,7 +271,7 @@ class TestForeign:
         state.unlink()
         state.symlink_to(state.parent / "nowhere")
         assert outcome(state, expected) == "refused"
-        assert runs.forget(NAME) == [state] and outcome(state, expected) == "same"
+        assert named.forget(NAME) == [state] and outcome(state, expected) == "same"
 
     def test_the_command_that_is_named_helps(self, state, expected, capsys):
         state.write_bytes(state.read_bytes()[:-9])
@@ -288,13 +288,13 @@ def test_another_model_below(monkeypatch):
     """A run on top of a model that has meanwhile been trained anew."""
     with monkeypatch.context() as patch:
         patch.setattr(
-            adapted.PromptExperiment, "loss_at", stop_at(4, adapted.PromptExperiment.loss_at)
+            adapted.PromptExperiment, "loss_at", stop_at(4, adapted.PromptRun.loss_at)
         )
         with pytest.raises(KeyboardInterrupt):
-            runs.train_experiment(EOS.name, progress=False, save_every=2)
+            named.train(EOS.name, progress=False, save_every=2)
     other = replace(SOFTMAX, training=replace(SOFTMAX.training, lr=0.02))
     monkeypatch.setitem(EXPERIMENTS, SOFTMAX.name, other)
     monkeypatch.setitem(EXPERIMENTS, EOS.name, replace(EOS))
-    runs.train_experiment(SOFTMAX.name, progress=False)
+    named.train(SOFTMAX.name, progress=False)
     with pytest.raises(ValueError, match=rf"run.below.{SOFTMAX.name} is '\w+', expected"):
-        runs.train_experiment(EOS.name, progress=False)
+        named.train(EOS.name, progress=False)

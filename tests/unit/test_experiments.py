@@ -21,7 +21,7 @@ from training_examples import content_of
 
 from icl_lib import training
 from icl_lib.experiments import checkpoint, registry, runs, storage
-from icl_lib.experiments.registry import EVALUATION_SEED, EXPERIMENTS, Experiment
+from icl_lib.experiments.catalogue.registry import EVALUATION_SEED, EXPERIMENTS, Experiment
 from icl_lib.training import TrainingError
 
 UNKNOWN = (
@@ -58,7 +58,7 @@ class TestRegistry:
         assert run.model.max_points > run.n_train
         kind = {"fixed": "GaussianInputs", "random": "RandomDiagonalInputs"}[inputs]
         assert type(run.task.inputs).__name__ == kind
-        prompts = run.task.sample(4000, 3, registry.generators(99))
+        prompts = run.task.sample(4000, 3, generators(99))
         second_moment = prompts.xs.square().mean((0, 1)).numpy()
         assert second_moment == pytest.approx(np.ones(int(d)), abs=0.15)
         json.dumps(run.configuration())
@@ -73,7 +73,7 @@ class TestRegistry:
 
     def test_loss_is_the_mean_over_all_prefixes(self):
         run, model = TINY, TINY.build_model()
-        prompts = run.task.sample(4, 4, registry.generators(0, 5))  # N + 1 inputs with labels
+        prompts = run.task.sample(4, 4, generators(0, 5))  # N + 1 inputs with labels
         errors = [
             (
                 model(prompts.xs[b : b + 1], prompts.ys[b : b + 1])[0, i].item()
@@ -97,7 +97,7 @@ class TestRegistry:
     def test_evaluation_never_uses_a_training_seed(self, monkeypatch):
         used = []
 
-        def spy(seed, step=0, original=registry.generators):
+        def spy(seed, step=0, original=generators):
             used.append((seed, step))
             return original(seed, step)
 
@@ -111,7 +111,7 @@ class TestRegistry:
 
     def test_evaluation_by_hand(self):
         model = TINY.build_model()
-        prompts = TINY.task.sample(64, 4, registry.generators(EVALUATION_SEED))
+        prompts = TINY.task.sample(64, 4, generators(EVALUATION_SEED))
         with torch.no_grad():
             predicted = model.predict_query(prompts.xs[:, :3], prompts.ys[:, :3], prompts.xs[:, 3])
         error = ((predicted - prompts.ys[:, 3]) ** 2 / 2).numpy().astype(float)
@@ -123,22 +123,22 @@ class TestRegistry:
     @pytest.mark.parametrize("name", UNKNOWN)
     def test_unknown_names(self, name):
         with pytest.raises(ValueError, match=rf"name must be one of \['gpt-d5.*got '{name}'"):
-            registry.get(name)
+            get(name)
 
     @pytest.mark.parametrize("name", [None, 3, b"lsa1-k20-s0", ["lsa1-k20-s0"], TINY])
     def test_names_of_another_kind(self, name):
-        for function in (registry.get, checkpoint.path_of, checkpoint.load, runs.verify):
+        for function in (get, named.path_of, named.load, named.verify):
             with pytest.raises(ValueError, match="name must be a name such as"):
                 function(name)
 
     @pytest.mark.parametrize("family", ["gpt-d5-fixed-n10", "lsa1-k20", "contracting-chebyshev6"])
     def test_any_seed_of_a_family_exists(self, family):
-        first, far = registry.get(f"{family}-s0"), registry.get(f"{family}-s41")
+        first, far = get(f"{family}-s0"), get(f"{family}-s41")
         assert far.name == f"{family}-s41" and far.seed == 41 and far.family == family
         assert replace(far, name=first.name, seed=0) == first
-        assert f"{family}-s41" not in EXPERIMENTS and family in registry.families()
+        assert f"{family}-s41" not in EXPERIMENTS and family in families()
         with pytest.raises(ValueError, match="name must be one of"):
-            registry.get(f"{family}-s-1")
+            get(f"{family}-s-1")
 
     @pytest.mark.parametrize(
         ("change", "message"),
@@ -164,7 +164,7 @@ class TestTraining:
         for seed in (1, 2):  # nothing may depend on global randomness
             path.unlink()
             torch.manual_seed(seed)
-            runs.train_experiment(NAME, progress=False)
+            named.train(NAME, progress=False)
             assert metadata_of(path)["content_sha256"] == first
             blobs.append(path.read_bytes())
         assert blobs[0] == blobs[1]
@@ -172,7 +172,7 @@ class TestTraining:
     def test_an_interrupted_run_ends_in_the_same_file(self, path, monkeypatch, workplace):
         expected = metadata_of(path)["content_sha256"]
         path.unlink()
-        original = Experiment.loss_at
+        original = Run.loss_at
 
         def interrupted(self, model, step):
             if step == 9:
@@ -180,12 +180,12 @@ class TestTraining:
             return original(self, model, step)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Experiment, "loss_at", interrupted)
+            patch.setattr(Run, "loss_at", interrupted)
             with pytest.raises(KeyboardInterrupt):
-                runs.train_experiment(NAME, progress=False, save_every=5)
+                named.train(NAME, progress=False, save_every=5)
         state = workplace / "state" / f"{NAME}.pt"
         assert content_of(state)["step"] == 5 and not path.exists()
-        runs.train_experiment(NAME, progress=False, save_every=5)
+        named.train(NAME, progress=False, save_every=5)
         assert metadata_of(path)["content_sha256"] == expected
         assert not state.exists()
 
@@ -201,7 +201,7 @@ class TestTraining:
         assert set(metadata["metrics"]) == {"normalised_error", "standard_error"}
 
     def test_weights_are_those_of_training(self, path):
-        model, metadata = checkpoint.load(NAME)
+        model, metadata = named.load(NAME)
         assert not model.training
         assert TINY.evaluate(model) == metadata["metrics"]
         start = TINY.build_model().state_dict()
@@ -211,11 +211,11 @@ class TestTraining:
         assert torch.get_num_threads() == 1
 
     def test_the_record(self, path):
-        entry = runs.record()[NAME]
+        entry = named.record()[NAME]
         assert entry["status"] == "completed"
         assert entry["normalised_error"] == metadata_of(path)["metrics"]["normalised_error"]
-        runs.train_experiment("tiny-fixed-n3-s1", progress=False)
-        assert list(runs.record()) == [NAME, "tiny-fixed-n3-s1"]
+        named.train("tiny-fixed-n3-s1", progress=False)
+        assert list(named.record()) == [NAME, "tiny-fixed-n3-s1"]
         names = sorted(file.name for file in path.parent.iterdir())
         files = ["record.json", f"{NAME}.safetensors", "tiny-fixed-n3-s1.safetensors"]
         assert [name for name in names if not name.endswith(".lock")] == files
@@ -224,20 +224,20 @@ class TestTraining:
         wild = replace(TINY, name="wild-s0", training=replace(TINY.training, lr=1e30))
         monkeypatch.setitem(EXPERIMENTS, "wild-s0", wild)
         with pytest.raises(TrainingError):
-            runs.train_experiment("wild-s0", progress=False, save_every=1)
-        entry = runs.record()["wild-s0"]
+            named.train("wild-s0", progress=False, save_every=1)
+        entry = named.record()["wild-s0"]
         assert entry["status"] == "failed" and "loss" in entry["reason"]
-        assert not checkpoint.path_of("wild-s0").exists()
-        assert not storage.state_path("wild-s0").exists()  # nothing to go on from
-        assert runs.record()[NAME]["status"] == "completed"
+        assert not named.path_of("wild-s0").exists()
+        assert not storage.state_path(get("wild-s0")).exists()  # nothing to go on from
+        assert named.record()[NAME]["status"] == "completed"
 
     def test_other_draws(self, monkeypatch):
         """Under another offset of the seeds it would be another run with the same name."""
         monkeypatch.setenv("ICL_SEED_OFFSET", "3")
         with pytest.raises(ValueError, match="ICL_SEED_OFFSET must be 0 or unset, got 3"):
-            runs.train_experiment(NAME, progress=False)
-        assert not checkpoint.path_of(NAME).exists()
+            named.train(NAME, progress=False)
+        assert not named.path_of(NAME).exists()
 
     def test_unknown_name(self):
         with pytest.raises(ValueError, match="name must be one of"):
-            runs.train_experiment("nobody")
+            named.train("nobody")

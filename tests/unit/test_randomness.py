@@ -11,7 +11,7 @@ from tiny_experiments import LINEAR, TINY
 
 from icl_lib.experiments import checkpoint, sequences
 from icl_lib.experiments.__main__ import main
-from icl_lib.experiments.registry import get
+from icl_lib.experiments.catalogue.registry import get
 from icl_lib.tasks.dynamics import FixedTeacher, NonlinearDynamics
 from icl_lib.tasks.randomness import (
     OFFSET_VARIABLE,
@@ -142,9 +142,9 @@ class TestExperiments:
 
     @pytest.mark.parametrize("name", ["lsa1-k20-s0", "softmax3-s0", "eos-hybrid-s0", "twins-n4-s0"])
     def test_checkpoints_stay_what_they_are(self, name, monkeypatch):
-        before = checkpoint.load(name)[0].state_dict()
+        before = named.load(name)[0].state_dict()
         monkeypatch.setenv(OFFSET_VARIABLE, "1")
-        after = checkpoint.load(name)[0].state_dict()
+        after = named.load(name)[0].state_dict()
         assert all(torch.equal(before[key], after[key]) for key in before)
 
     def test_so_do_the_systems_that_they_learned(self, monkeypatch):

@@ -21,7 +21,7 @@ from icl_lib.experiments.raw import (
     first_layer_probe,
     first_layer_view,
 )
-from icl_lib.experiments.registry import EXPERIMENTS, families, get
+from icl_lib.experiments.catalogue.registry import EXPERIMENTS, families, get
 from icl_lib.experiments.sequences import EVALUATION_SEED
 from icl_lib.models.raw import RawConfig, RawTransformer
 from icl_lib.tasks.randomness import generators
@@ -59,7 +59,7 @@ class TestRegistry:
         else:
             assert set(layers) == {"mesa" if kind == "fullmesa" else "softmax"}
         n = int(words[-1][1:]) if words[-1].startswith("n") else {"partial": 5}.get(task, 10)
-        assert run.model.n == n == run.dynamics.sample(1, 2, generators(0)).states.shape[-1]
+        assert run.model.n == n == run.task.dynamics.sample(1, 2, generators(0)).states.shape[-1]
         assert (run.model.clip is not None) == ("mesa" in layers)
         assert (run.model.mlp > 0) == run.model.unit_keys == (task == "nonlinear")
         assert run.length == {"long": 224}.get(words[0], {4: 16, 20: 80}.get(n, 50))
@@ -110,7 +110,7 @@ class TestLoss:
     @pytest.mark.parametrize("run", [SOFTMAX, MESA], ids=lambda run: run.family)
     def test_loss_by_loops(self, run):
         model = run.build_model()
-        s = run.dynamics.sample(4, 12, generators(0, 5)).states
+        s = run.task.dynamics.sample(4, 12, generators(0, 5)).states
         errors = []
         for b in range(4):
             for t in range(12):
@@ -129,7 +129,7 @@ class TestLoss:
     def test_evaluation_by_hand(self, name):
         run = EXPERIMENTS[name]
         model = run.build_model()
-        s = run.dynamics.sample(64, 12, generators(EVALUATION_SEED))
+        s = run.task.dynamics.sample(64, 12, generators(EVALUATION_SEED))
         predictions = model(s.inputs).detach().numpy()
         each = [
             theory.sequence_loss(p, y.numpy()) for p, y in zip(predictions, s.targets, strict=True)
@@ -144,7 +144,7 @@ class TestLoss:
         small = replace(run, batch=4, length=12)
         with torch.no_grad():
             loss = float(small.loss_at(small.build_model(), 0))
-        targets = small.dynamics.sample(4, 12, generators(0, 0)).targets.numpy()
+        targets = small.task.dynamics.sample(4, 12, generators(0, 0)).targets.numpy()
         zero = theory.sequence_loss(np.zeros_like(targets), targets)
         assert loss == pytest.approx(zero, rel=0.1)
 
@@ -153,7 +153,7 @@ class TestLoss:
 class TestCurves:
     @pytest.mark.parametrize("name", [SOFTMAX.name, MESA.name])
     def test_kinds_and_shapes(self, name):
-        metadata = runs.train_experiment(name, progress=False)
+        metadata = named.train(name, progress=False)
         curves = metadata["curves"]
         assert list(curves) == ["steps", "probe", "sensitivity", "attention"]
         assert curves["steps"] == [0, 2, 6]
@@ -163,7 +163,7 @@ class TestCurves:
         assert np.shape(curves["attention"]) == shape
         assert curves == json.loads(json.dumps(curves))
         assert curves["probe"][0] != curves["probe"][-1]  # the weights of every step are loaded
-        model, _ = checkpoint.load(name)
+        model, _ = named.load(name)
         run = EXPERIMENTS[name]
         view = first_layer_view(model, run.test_set.inputs[:48], run.probe_ridge)
         for kind, value in view.items():
@@ -171,7 +171,7 @@ class TestCurves:
 
     def test_the_penalty_is_relative_to_the_features(self):
         model = MESA.build_model()
-        states = MESA.dynamics.sample(48, 12, generators(3)).inputs
+        states = MESA.task.dynamics.sample(48, 12, generators(3)).inputs
         probe = first_layer_view(model, states, 0.01)["probe"]
         x = model.streams(states)[1][:, -1].detach().double().numpy()
         s = states.double().numpy()
@@ -198,7 +198,7 @@ class TestCurves:
     def test_by_hand(self):
         """Distance j = 0, ..., 7 from the last position of 12: probes, gradients and weights."""
         model = SOFTMAX.build_model()
-        states = SOFTMAX.dynamics.sample(48, 12, generators(3)).inputs
+        states = SOFTMAX.task.dynamics.sample(48, 12, generators(3)).inputs
         view = first_layer_view(model, states)
         last = model.streams(states)[1][:, -1].detach().double().numpy()
         s, layer = states.double().numpy(), model.blocks[0]
@@ -224,18 +224,18 @@ class TestCheckpoints:
     @pytest.mark.parametrize("name", [SOFTMAX.name, MESA.name])
     def test_round_trip(self, name):
         run = EXPERIMENTS[name]
-        metadata = runs.train_experiment(name, progress=False)
-        model, read = checkpoint.load(name)
+        metadata = named.train(name, progress=False)
+        model, read = named.load(name)
         assert not model.training and model.config == run.model
         assert read["configuration"] == json.loads(json.dumps(run.configuration()))
         start = run.build_model().state_dict()
         assert not torch.equal(model.state_dict()["embed"], start["embed"])
         assert run.evaluate(model) == metadata["metrics"] == read["metrics"]
-        assert runs.verify(name).ok and runs.completed(run.family) == [name]
+        assert named.verify(name).ok and named.completed(run.family) == [name]
 
     def test_other_layers_are_another_run(self, monkeypatch):
-        runs.train_experiment(SOFTMAX.name, progress=False)
+        named.train(SOFTMAX.name, progress=False)
         other = replace(SOFTMAX, model=replace(SOFTMAX.model, layer_norm=False))
         monkeypatch.setitem(EXPERIMENTS, SOFTMAX.name, other)
         with pytest.raises(ValueError, match="belongs to the configuration"):
-            checkpoint.load(SOFTMAX.name)
+            named.load(SOFTMAX.name)

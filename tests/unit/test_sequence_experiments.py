@@ -22,7 +22,7 @@ from training_examples import content_of
 
 from icl_lib.experiments import checkpoint, runs, sequences
 from icl_lib.experiments.__main__ import main
-from icl_lib.experiments.registry import EXPERIMENTS
+from icl_lib.experiments.catalogue.registry import EXPERIMENTS
 from icl_lib.experiments.sequences import (
     EVALUATION_SEED,
     SEQUENCE_EXPERIMENTS,
@@ -59,7 +59,7 @@ class TestRegistry:
         assert run.task == (task[0] if task else "linear") and run.length == 50
         dynamics = {"linear": "Linear", "contracting": "Contracting"}.get(run.task)
         expected = f"{dynamics}Dynamics" if dynamics else "FixedTeacher"
-        assert type(run.dynamics).__name__ == expected and run.dynamics.n == 10
+        assert type(run.task.dynamics).__name__ == expected and run.task.dynamics.n == 10
         if kind.startswith("chebyshev"):
             assert run.model == int(kind.removeprefix("chebyshev")) and run.snapshots == ()
         elif kind == "mesa1":
@@ -127,7 +127,7 @@ class TestLoss:
 
     def test_loss_by_loops(self):
         model = LINEAR.build_model()
-        s = LINEAR.dynamics.sample(4, 6, generators(0, 5)).states
+        s = LINEAR.task.dynamics.sample(4, 6, generators(0, 5)).states
         errors = []
         for b in range(4):
             for t in range(6):
@@ -156,14 +156,14 @@ class TestLoss:
         assert 1.3 < run.zero_loss < 2.1
         for name in ("lsa1-k20-s0", "mesa1-s0", "contracting-lsa2-k20-s0"):
             untrained = replace(EXPERIMENTS[name], batch=4)
-            targets = untrained.dynamics.sample(4, 50, generators(0, 0)).targets
+            targets = untrained.task.dynamics.sample(4, 50, generators(0, 0)).targets
             zero = float(sequence_loss(torch.zeros(()), targets))
             loss = float(untrained.loss_at(untrained.build_model(), 0).detach())
             assert loss == pytest.approx(zero, rel=0.02), name
 
     def test_evaluation_by_hand(self):
         run, model = replace(LINEAR), LINEAR.build_model()
-        s = run.dynamics.sample(64, 6, generators(EVALUATION_SEED))
+        s = run.task.dynamics.sample(64, 6, generators(EVALUATION_SEED))
         each = [
             theory.sequence_loss(
                 model(s.inputs[b : b + 1]).detach().numpy()[0], s.targets[b].numpy()
@@ -179,12 +179,12 @@ class TestLoss:
 class TestCurves:
     def test_by_hand(self, monkeypatch):
         """The model, the average with the final scalars, and what is read off at that step."""
-        metadata = runs.train_experiment(LINEAR_NAME, progress=False)
+        metadata = named.train(LINEAR_NAME, progress=False)
         curves, run = metadata["curves"], EXPERIMENTS[LINEAR_NAME]
         assert list(curves) == ["steps", "model", "interpolated", "compressed"]
         assert curves["steps"] == list(LINEAR.snapshots)
         assert all(len(column) == 4 for column in curves.values())
-        model, _ = checkpoint.load(LINEAR_NAME)
+        model, _ = named.load(LINEAR_NAME)
         start, config = run.build_model(), LINEAR.model
         final = read_off(products(model))
         inputs, targets = run.test_set.inputs[:32], run.test_set.targets[:32]
@@ -198,7 +198,7 @@ class TestCurves:
                 assert curves[column][row] == pytest.approx(expected, rel=1e-6), column
 
     def test_none_without_snapshots(self):
-        metadata = runs.train_experiment(CHEBYSHEV.name, progress=False)
+        metadata = named.train(CHEBYSHEV.name, progress=False)
         assert "curves" not in metadata
         assert LINEAR.curves(LINEAR.build_model(), []) == {}
         mesa = EXPERIMENTS["mesa1-s0"]
@@ -209,11 +209,11 @@ class TestCurves:
 class TestTraining:
     def test_an_interrupted_run_ends_in_the_same_file(self, monkeypatch, workplace):
         """Weights, trace and curves (from the snapshots), bit for bit."""
-        runs.train_experiment(LINEAR_NAME, progress=False)
-        path = checkpoint.path_of(LINEAR_NAME)
+        named.train(LINEAR_NAME, progress=False)
+        path = named.path_of(LINEAR_NAME)
         expected, weights = metadata_of(path), checkpoint.read(path)[0]
         path.unlink()
-        original = SequenceExperiment.loss_at
+        original = Run.loss_at
 
         def interrupted(self, model, step):
             if step == 9:
@@ -221,11 +221,11 @@ class TestTraining:
             return original(self, model, step)
 
         with monkeypatch.context() as patch:
-            patch.setattr(SequenceExperiment, "loss_at", interrupted)
+            patch.setattr(Run, "loss_at", interrupted)
             with pytest.raises(KeyboardInterrupt):
-                runs.train_experiment(LINEAR_NAME, progress=False, save_every=5)
+                named.train(LINEAR_NAME, progress=False, save_every=5)
         assert content_of(workplace / "state" / f"{LINEAR_NAME}.pt")["step"] == 5
-        again = runs.train_experiment(LINEAR_NAME, progress=False, save_every=5)
+        again = named.train(LINEAR_NAME, progress=False, save_every=5)
         assert again["curves"] == expected["curves"]
         assert metadata_of(path)["content_sha256"] == expected["content_sha256"]
         for key, value in checkpoint.read(path)[0].items():
@@ -235,9 +235,9 @@ class TestTraining:
     def test_learns_and_is_recorded(self, name):
         run = EXPERIMENTS[name]
         before = run.evaluate(run.build_model())["loss"]
-        metadata = runs.train_experiment(name, progress=False)
+        metadata = named.train(name, progress=False)
         assert metadata["metrics"]["loss"] < before
-        entry = runs.record()[name]
+        entry = named.record()[name]
         assert entry["status"] == "completed"
         assert {key: entry[key] for key in ("loss", "standard_error")} == metadata["metrics"]
         assert metadata["configuration"] == json.loads(json.dumps(run.configuration()))
@@ -248,10 +248,10 @@ class TestTraining:
         wild = replace(wild, model=replace(wild.model, clip=None))
         monkeypatch.setitem(EXPERIMENTS, wild.name, wild)
         with pytest.raises(TrainingError):
-            runs.train_experiment(wild.name, progress=False)
-        entry = runs.record()[wild.name]
+            named.train(wild.name, progress=False)
+        entry = named.record()[wild.name]
         assert entry["status"] == "failed" and "loss" in entry["reason"]
-        assert not checkpoint.path_of(wild.name).exists()
+        assert not named.path_of(wild.name).exists()
 
 
 class TestVerify:
@@ -259,12 +259,12 @@ class TestVerify:
         ("name", "metric"), [(LINEAR_NAME, "loss"), (NAME, "normalised_error")]
     )
     def test_both_metrics(self, name, metric):
-        metadata = runs.train_experiment(name, progress=False)
-        result = runs.verify(name)
+        metadata = named.train(name, progress=False)
+        result = named.verify(name)
         assert result.ok and result.recorded == result.measured == metadata["metrics"][metric]
-        path = checkpoint.path_of(name)
+        path = named.path_of(name)
         rewrite(path, metrics={**metadata["metrics"], metric: 1.01 * result.recorded})
-        assert not runs.verify(name).ok
+        assert not named.verify(name).ok
 
     def test_commands(self, capsys):
         assert main(["train", LINEAR_NAME]) == 0
@@ -286,6 +286,6 @@ class TestVerify:
             for seed, loss in enumerate((0.1, 0.4))
         }
         (folder / "record.json").write_text(json.dumps(entries))
-        low, high = runs.seed_band("lsa2-tiny")
+        low, high = named.seed_band("lsa2-tiny")
         spread = math.exp(3 * math.log(4) / math.sqrt(2))
         assert (low, high) == (pytest.approx(0.2 / spread), pytest.approx(0.2 * spread))

@@ -62,7 +62,17 @@ PUBLISHED_LONG = _published(
 
 
 def _run(
-    name, published, layers, steps, *, dynamics=None, batch=64, length=50, watch=None, lr=3e-3, **sizes
+    name,
+    published,
+    layers,
+    steps,
+    *,
+    dynamics=None,
+    batch=64,
+    length=50,
+    watch=None,
+    lr=3e-3,
+    **sizes,
 ):
     model = RawConfig(layers=layers, **sizes)
     return Run(
@@ -106,9 +116,7 @@ ONE_HEAD = {"n": 20, "width": 80, "key_size": 40, "heads": 1, "length": 80}  # F
 def _narrow(width):
     """Return the partly observed hybrid with a narrower stream, for Figure 21."""
     sizes = {"width": width, "key_size": min(20, width), "clip": 1.0}
-    return _run(
-        f"partial-hybrid-w{width}", PUBLISHED_PARTIAL, HYBRID, 5000, **sizes, **PARTIAL
-    )
+    return _run(f"partial-hybrid-w{width}", PUBLISHED_PARTIAL, HYBRID, 5000, **sizes, **PARTIAL)
 
 
 # One run a family, with the number of seeds that are trained. The learning rate 3e-3 is four times

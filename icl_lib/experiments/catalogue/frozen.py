@@ -73,9 +73,7 @@ def twins(name: str, base: Run, steps: int) -> Run:
     )
 
 
-EOS = {
-    kind: prompt(f"eos-{kind}", BASES[f"long-{kind}"], 1000) for kind in ("hybrid", "softmax7")
-}
+EOS = {kind: prompt(f"eos-{kind}", BASES[f"long-{kind}"], 1000) for kind in ("hybrid", "softmax7")}
 
 # one run a family, with the number of seeds that are trained
 FAMILIES = [
