@@ -59,7 +59,10 @@ def wrong_names(text: str) -> list[str]:
 
 
 def test_the_finder_finds_and_the_checker_refuses():
-    text = "`icl_lib.teaching.doctor.main`, `icl_lib.teaching.doctor.check_disk(folder)` and `icl_lib.claims`"
+    text = (
+        "`icl_lib.teaching.doctor.main`, `icl_lib.teaching.doctor.check_disk(folder)` "
+        "and `icl_lib.claims`"
+    )
     assert len(NAME.findall(text)) == 3
     assert wrong_names(text) == []
     assert wrong_names("`icl_lib.teaching.doctor.mian`")

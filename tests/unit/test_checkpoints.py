@@ -17,7 +17,7 @@ from tiny_experiments import (  # noqa: F401 - fixtures
     temporary_workplace,
 )
 
-from icl_lib.experiments import checkpoint, runs
+from icl_lib.experiments import checkpoint, named
 from icl_lib.experiments.catalogue.registry import EXPERIMENTS, get
 from icl_lib.models.distillation import LinearTwins
 from icl_lib.models.learned_inverse import LearnedInverse

@@ -22,9 +22,10 @@ from tiny_experiments import (  # noqa: F401 - fixtures
 )
 
 from icl_lib.experiments import __main__ as commands
-from icl_lib.experiments import checkpoint, runs, storage
+from icl_lib.experiments import checkpoint, named, storage, store
 from icl_lib.experiments.__main__ import main
-from icl_lib.experiments.catalogue.registry import EXPERIMENTS, Experiment
+from icl_lib.experiments.catalogue.registry import EXPERIMENTS, get
+from icl_lib.experiments.run import Run
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -114,8 +115,9 @@ class TestCommandLine:
     def test_show(self, capsys):
         assert main(["show", NAME]) == 0
         shown = json.loads(capsys.readouterr().out)
-        assert list(shown) == ["configuration", "paper"] and "500 000 steps" in shown["paper"]
-        assert shown["configuration"]["n_train"] == 3
+        assert list(shown) == ["configuration", "published"]
+        assert shown["published"] == {"source": "nobody", "steps": 500_000}
+        assert shown["configuration"]["length"] == 3
         named.train(NAME, progress=False)
         assert main(["show", NAME]) == 0
         shown = json.loads(capsys.readouterr().out)
@@ -185,8 +187,8 @@ class TestCommandLine:
     def test_ctrl_c(self, workplace):
         """The command says that it can go on, without a traceback."""
         program = (
-            "import runpy, sys\nfrom icl_lib.experiments import runs\n"
-            "def stop(*_): raise KeyboardInterrupt\nruns.record = stop\n"
+            "import runpy, sys\nfrom icl_lib.experiments import store\n"
+            "def stop(*_): raise KeyboardInterrupt\nstore.record = stop\n"
             "sys.argv = ['x', 'train', 'lsa1-k20-s0']\n"
             "runpy.run_module('icl_lib.experiments', run_name='__main__')"
         )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 from tiny_experiments import LINEAR, TINY
 
-from icl_lib.experiments import checkpoint, sequences
+from icl_lib.experiments import named
 from icl_lib.experiments.__main__ import main
 from icl_lib.experiments.catalogue.registry import get
 from icl_lib.tasks.dynamics import FixedTeacher, NonlinearDynamics
@@ -129,12 +127,11 @@ def test_bad_seeds(make, bad):
 
 class TestExperiments:
     def test_the_offset_draws_other_test_sets_and_weights(self, monkeypatch):
-        monkeypatch.setattr(sequences, "EVALUATION_SEQUENCES", 8)
         states, errors, weights = [], [], []
         model = TINY.build_model()
         for offset in ("0", "1"):
             monkeypatch.setenv(OFFSET_VARIABLE, offset)
-            states.append(replace(LINEAR).test_set.states)
+            states.append(LINEAR.test_set()[0])
             errors.append(TINY.evaluate(model)["normalised_error"])
             weights += [next(run.build_model().parameters()) for run in (LINEAR, TINY)]
         assert not torch.equal(*states) and errors[0] != errors[1]

@@ -24,9 +24,10 @@ from tiny_experiments import (  # noqa: F401 - fixtures
 )
 from training_examples import content_of
 
-from icl_lib.experiments import checkpoint, runs, storage
+from icl_lib.experiments import checkpoint, named, storage
 from icl_lib.experiments.__main__ import main
-from icl_lib.experiments.catalogue.registry import Experiment
+from icl_lib.experiments.catalogue.registry import get
+from icl_lib.experiments.run import Run
 from icl_lib.training import TrainingError
 
 pytestmark = pytest.mark.usefixtures("workplace")
@@ -36,8 +37,8 @@ Usage = namedtuple("Usage", "total used free")
 # trains the tiny run in another process, and says so at its first step
 TRAIN = """
 import time
-from tiny_experiments import EXPERIMENTS, NAME, TINY, Experiment
-from icl_lib.experiments import runs
+from tiny_experiments import EXPERIMENTS, NAME, TINY, Run
+from icl_lib.experiments import named
 
 original = Run.loss_at
 

@@ -39,9 +39,7 @@ LINEAR = Run(
     name=LINEAR_NAME,
     task=NextState(LinearDynamics()),
     model=SequenceConfig(("linear", "linear"), heads=2, key_size=4, init_std=0.1),
-    training=TrainConfig(
-        steps=12, lr=1e-2, warmup=2, weight_decay=0.1, clip_norm=1.0, log_every=4
-    ),
+    training=TrainConfig(steps=12, lr=1e-2, warmup=2, weight_decay=0.1, clip_norm=1.0, log_every=4),
     evaluation=HalfSquaredError(examples=64),
     seed=0,
     published=Published("nobody", lr=1e-4),
