@@ -27,7 +27,7 @@ TESTS = {
     "layers/mesa.py": ["test_mesa.py", "test_mesa_peers.py"],
     "models/raw.py": ["test_raw_model.py"],
     "models/constructions.py": ["test_constructions.py", "test_copying_layer.py"],
-    "probing.py": ["test_probing.py"],
+    "analysis/probing.py": ["test_probing.py"],
     "exercises/part2.py": ["test_exercises.py"],
 }
 

@@ -63,6 +63,8 @@ def former(old: dict) -> dict:
 
     Every field of it is used up; one that is unknown raises ``KeyError``.
     """
+    if not isinstance(old, dict):
+        raise TypeError(f"a configuration must be a dict, got {type(old).__name__}")
     left = dict(old)
     said = {key: left.pop(key) for key in SAME}
     if "n_train" in left:  # prompts for a GPT-style model

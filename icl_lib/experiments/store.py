@@ -59,8 +59,8 @@ def train_experiment(run: Experiment, *, progress: bool = True, save_every: int 
     """
     if offset := seed_offset():  # other draws are another run, under the name of this one
         raise ValueError(f"{OFFSET_VARIABLE} must be 0 or unset, got {offset}")
-    record()
     run = run.attach(checkpoint.load_model)
+    record()
     model = run.build_model()
     needed = storage.needed_bytes(model, len(run.snapshots))
     for folder in (checkpoint.folder(), storage.state_folder()):

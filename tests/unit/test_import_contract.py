@@ -108,7 +108,7 @@ def _reached(graph: dict[str, set[str]], start: str) -> set[str]:
 
 
 def _imported_modules(name: str, path: Path, files: dict[str, Path]) -> set[str]:
-    """The modules of the package that a file imports; a package's own names are its ``__init__``."""
+    """The modules of the package that a file imports; a package stands for its ``__init__``."""
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
