@@ -93,7 +93,7 @@ lab: $(STAMP) ## JupyterLab on the notebooks
 	@$(BIN)/jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/book
 
 doctor: $(STAMP) ## is this machine ready? what to do if not
-	@$(BIN)/python -m icl_lib.doctor
+	@$(BIN)/python -m icl_lib.teaching.doctor
 
 checkpoints-verify: $(STAMP) ## evaluate every checkpoint again and compare with its record
 	@$(BIN)/python -m icl_lib.experiments verify all

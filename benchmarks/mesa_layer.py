@@ -229,7 +229,7 @@ def time_rows(seconds: dict, skipped: dict, double: dict, rate: float) -> list[d
 def plot(rows: list[dict]) -> None:
     """Draw time against T for every form, one panel for each batch and head size."""
     matplotlib.use("Agg")
-    from icl_lib import plotting
+    from icl_lib.teaching import plotting
 
     plotting.use_style()
     figure, axes = plotting.panels(4, height=3.0, width=12.0)

@@ -23,7 +23,7 @@ from _page import training_tables
 from _timing import Bar, finish, machine, matmul_call, medians, options, rounded
 from torch import nn
 
-from icl_lib.experiments.sequences import sequence_loss
+from icl_lib.analysis.evaluation import sequence_loss
 from icl_lib.models.compressed import CompressedModel, products, read_off
 from icl_lib.models.config import TransformerConfig
 from icl_lib.models.transformer import Transformer

@@ -2,7 +2,8 @@
 
 Four floors; a module imports only from floors below its own.
 
-    experiments   exercises                       what is run, what is asked
+    experiments   named  catalogue  run  store      what is run, apart from where it is kept
+    exercises     part1  part2  part3               what is asked
     models        single_layer  deep_linear  transformer  sequence  constructions  compressed
                   learned_inverse  raw  inspection  distillation  prompting
     tasks         regression  inputs  shifts  dynamics  tokens  few_shot   what goes in (torch)
@@ -10,8 +11,9 @@ Four floors; a module imports only from floors below its own.
     theory        optimum  shifts  random_covariance  gradient_flow  landscape  solvers
                   sequences  linear_systems  few_shot               (NumPy)
     training      one plain loop
-    probing  contest  statistics  claims  plotting  scrubber  doctor   tools that know nothing of
-                  the others
+    analysis      evaluation  probing               what a finished model is asked
+    teaching      plotting  scrubber  doctor        what a course needs around the science
+    contest  statistics  claims  published          tools that know nothing of the others
 
 Import the module you need, for example ``from icl_lib.theory import optimum``.
 """

@@ -138,7 +138,6 @@ def train(
     save_every = _count("save_every", save_every)
     wanted = _checked_steps(snapshot_steps, config.steps)
     path = None if state_path is None else Path(state_path)
-    torch.set_num_threads(1)  # two spinning threads next to another process are far slower
     optimizer = _optimizer(model, config)
     run = _Run(TrainLog(), first_step=0, window_sum=0.0, high_windows=0)
     if path is not None:

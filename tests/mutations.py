@@ -41,7 +41,7 @@ TESTS = {
     "layers/attention.py": TRANSFORMER,
     "layers/tape.py": TRANSFORMER,
     "models/constructions.py": ["test_constructions.py", "test_copying_layer.py"],
-    "probing.py": ["test_probing.py"],
+    "analysis/probing.py": ["test_probing.py"],
     "exercises/part2.py": ["test_exercises.py"],
 }
 

@@ -49,10 +49,17 @@ _RAW_RUNS = [
     ("[states.shape[1] - 1 - j for j", "[j for j"),
 ]
 _ADAPTED_RUNS = [
-    ("freeze(_load(self.base))", "_load(self.base)"),
-    ("None if self.eos_run is None else _load(self.eos_run).eos", "None"),
-    ("self.frozen, sequences.inputs).sum()", "self.frozen, sequences.inputs).mean()"),
-    ("twins.install(self.frozen, layer)", "twins.install(self.frozen, 0)"),
+    ("_below(frozen, 1).eos if config.fixed_eos else None", "None"),
+    ("self.twins.install(self.original, k)", "self.twins.install(self.original, 0)"),
+]
+_RUNS = [
+    ("tuple(freeze(load(run)) for", "tuple(load(run) for"),
+    ("generators(self.seed, step)", "generators(self.seed, 0)"),
+]
+_JUDGING = [
+    ("predict(states).sum()", "predict(states).mean()"),
+    ("[:, -1].square() / self.power", "[:, -1].square()"),
+    ("float(loss / reference)", "float(loss)"),
 ]
 
 RAW_ELEMENTS = {
@@ -61,7 +68,9 @@ RAW_ELEMENTS = {
     "models/prompting.py": _PROMPTING,
     "tasks/few_shot.py": _FEW_SHOT,
     "theory/few_shot.py": _THEORY_FEW_SHOT,
-    "probing.py": _PROBING,
-    "experiments/raw.py": _RAW_RUNS,
-    "experiments/adapted.py": _ADAPTED_RUNS,
+    "analysis/probing.py": _PROBING,
+    "experiments/curves.py": _RAW_RUNS,
+    "experiments/networks.py": _ADAPTED_RUNS,
+    "experiments/run.py": _RUNS,
+    "experiments/judging.py": _JUDGING,
 }

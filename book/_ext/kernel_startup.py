@@ -19,10 +19,8 @@ def _watch():
 
     reads, seen = os.environ["ICL_READS"], set()
     ours = root + os.sep
-    # code is in the digest already; expectations and the build's own files are not data
-    skipped = tuple(
-        ours + part for part in (".", "_build", "icl_lib", os.path.join("book", "claims"))
-    )
+    # expectations and the build's own files are not data; code, left out below, is in the digest
+    skipped = tuple(ours + part for part in (".", "_build", os.path.join("book", "claims")))
 
     def audit(event, arguments):
         if event not in ("open", "icl_lib.read") or not isinstance(arguments[0], str):

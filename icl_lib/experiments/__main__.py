@@ -1,6 +1,7 @@
 """Command line: ``python -m icl_lib.experiments list``, or show, train, verify, forget ``NAME``.
 
-``convert`` rewrites checkpoints of former models (:mod:`icl_lib.experiments.conversion`).
+``convert`` rewrites checkpoints of former kinds of runs (:mod:`icl_lib.experiments.conversion`).
+All commands compute with one thread, so that a run gives the same file again.
 
 The exit status is 0, or 1 if anything failed, 2 if the command makes no sense, 130 after Ctrl-C.
 """
@@ -11,11 +12,14 @@ import argparse
 import json
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from icl_lib.experiments import checkpoint, conversion
-from icl_lib.experiments.registry import EXPERIMENTS, get
-from icl_lib.experiments.runs import forget, record, seed_band, train_experiment, verify
-from icl_lib.experiments.storage import state_path
+import torch
+
+from icl_lib.experiments import checkpoint, conversion, named
+from icl_lib.experiments.catalogue.registry import EXPERIMENTS, get
+from icl_lib.experiments.storage import record, state_path
 from icl_lib.tasks.randomness import OFFSET_VARIABLE, seed_offset
 from icl_lib.training import TrainingError
 
@@ -29,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="all runs, with what is on disk")
-    commands.add_parser("convert", help="rewrite checkpoints that still have former names")
+    commands.add_parser("convert", help="rewrite checkpoints that former versions have written")
     for command, text in (
         ("show", "configuration and provenance of a run"),
         ("train", "train runs, continuing where they stopped"),
@@ -42,6 +46,22 @@ def main(arguments: list[str] | None = None) -> int:
         )
         command.add_argument("--seeds", help="such as 0-4 or 0,3")
     options = parser.parse_args(arguments)
+    with one_thread():
+        return _command(options)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute with one thread; afterwards it has as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _command(options: argparse.Namespace) -> int:
     if options.command == "list":
         return _guarded(lambda _: _list(), "list")
     if options.command == "convert":
@@ -100,31 +120,31 @@ def _list() -> int:
         entry = runs.get(name, {"status": "not trained"})
         value = entry.get(get(name).metric)
         figures = f"{_metric(name)} {value:.4f}" if value is not None else ""
-        kept = "(unfinished state kept)" if state_path(name).exists() else ""
+        kept = "(unfinished state kept)" if state_path(get(name)).exists() else ""
         print(f"{name:24s} {entry['status']:12s} {figures} {kept}".rstrip())
     return 0
 
 
 def _convert(name: str) -> int:
-    changed = conversion.convert(checkpoint.folder() / f"{name}.safetensors")
+    changed = conversion.convert(checkpoint.folder() / f"{name}.safetensors", get(name))
     print(f"{name}: {'converted' if changed else 'already as it should be'}")
     return 0
 
 
 def _show(name: str) -> int:
     shown = {"configuration": get(name).configuration()}
-    if checkpoint.path_of(name).exists():
-        shown = checkpoint.read(checkpoint.path_of(name))[1]
+    if named.path_of(name).exists():
+        shown = checkpoint.read(named.path_of(name))[1]
     if name in (runs := record()):
         shown["record"] = runs[name]
-    shown["paper"] = get(name).paper
+    shown["published"] = get(name).published.plain()
     print(json.dumps(shown, indent=1))
     return 0
 
 
 def _train(name: str) -> int:
     earlier = _content(name)
-    metadata = train_experiment(name)
+    metadata = named.train(name)
     value = metadata["metrics"][get(name).metric]
     print(f"{name}: {_metric(name)} {value:.4f}, {metadata['wall_seconds']:.0f} s")
     if earlier is not None:
@@ -141,7 +161,7 @@ def _metric(name: str) -> str:
 
 def _content(name: str) -> str | None:
     """Return the hash of the checkpoint on disk, None if it is missing or damaged."""
-    path = checkpoint.path_of(name)
+    path = named.path_of(name)
     try:
         return checkpoint.read(path)[1]["content_sha256"]
     except ValueError:
@@ -150,14 +170,14 @@ def _content(name: str) -> str | None:
 
 def _band_in_words(family: str) -> str:
     try:
-        low, high = seed_band(family)
+        low, high = named.seed_band(family)
     except ValueError:
         return "no seed band, since fewer than two seeds are on record"
     return f"seed band {low:.4f} to {high:.4f}"
 
 
 def _verify(name: str) -> int:
-    result = verify(name)
+    result = named.verify(name)
     print(
         f"{'OK  ' if result.ok else 'FAIL'} {name}: recorded {result.recorded:.6f}, "
         f"measured {result.measured:.6f}"
@@ -166,7 +186,7 @@ def _verify(name: str) -> int:
 
 
 def _forget(name: str) -> int:
-    removed = forget(name)
+    removed = named.forget(name)
     print(f"{name}: removed {', '.join(map(str, removed))}" if removed else f"{name}: no state")
     return 0
 

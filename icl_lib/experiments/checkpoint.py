@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from icl_lib._storage import differences, hash_tensors, layout, plain, write_whole
-from icl_lib.experiments.registry import Experiment, get
+from icl_lib.experiments.run import Experiment
 
 METADATA_KEY = "icl_lib"
 CHANGING = ("wall_seconds", "content_sha256")  # what two runs of one command may differ in
@@ -27,18 +27,19 @@ def folder() -> Path:
     return Path(os.environ.get("ICL_CHECKPOINTS") or default)
 
 
-def path_of(name: str) -> Path:
-    """Return where the checkpoint of the experiment ``name`` lies."""
-    return folder() / f"{get(name).name}.safetensors"
+def path_of(run: Experiment) -> Path:
+    """Return where the checkpoint of a run lies."""
+    return folder() / f"{run.name}.safetensors"
 
 
 def versions() -> dict[str, str]:
     """Return the versions and the device that a run depends on."""
+    threads = torch.get_num_threads()
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
-        "device": f"cpu, {platform.machine()}, 1 thread",
+        "device": f"cpu, {platform.machine()}, {threads} thread{'s' * (threads > 1)}",
     }
 
 
@@ -69,7 +70,12 @@ def write(path: Path, model: torch.nn.Module, metadata: dict) -> None:
         raise ValueError(f"model must have finite weights, got NaN or infinite ones in {bad}")
     metadata = plain("metadata", metadata)
     metadata = dict(metadata, content_sha256=content_sha256(tensors, metadata))
-    write_whole(path, save(tensors, {METADATA_KEY: json.dumps(metadata, sort_keys=True)}))
+    write_whole(path, save(tensors, {METADATA_KEY: as_text(metadata)}))
+
+
+def as_text(metadata: dict) -> str:
+    """Return the metadata as it stands in a file: the same data give the same bytes."""
+    return json.dumps(metadata, sort_keys=True)
 
 
 def read(path: str | Path) -> tuple[dict[str, torch.Tensor], dict]:
@@ -105,23 +111,27 @@ def read(path: str | Path) -> tuple[dict[str, torch.Tensor], dict]:
     return tensors, metadata
 
 
-def load(name: str, path: str | Path | None = None) -> tuple[torch.nn.Module, dict]:
-    """Return the trained model of the experiment ``name`` and its metadata.
+def load(run: Experiment, path: str | Path | None = None) -> tuple[torch.nn.Module, dict]:
+    """Return the trained model of a run and its metadata.
 
     Raises
     ------
     ValueError
-        If the experiment is unknown or the file is missing, damaged, foreign or of another run.
+        If the file is missing, damaged, foreign or of another run.
     """
-    experiment = get(name)
-    path = path_of(name) if path is None else _checked_path(path)
+    path = path_of(run) if path is None else _checked_path(path)
     tensors, metadata = read(path)
-    _check_belongs(path, metadata, experiment)
-    model = experiment.build_model()
+    _check_belongs(path, metadata, run)
+    model = run.attach(load_model).build_model()
     if unlike := differences(layout(tensors), layout(model.state_dict())):
         raise ValueError(f"checkpoint {path} holds other tensors: {'; '.join(unlike)}")
     model.load_state_dict(tensors)
     return model.eval(), metadata
+
+
+def load_model(run: Experiment) -> torch.nn.Module:
+    """Return the trained model of a run alone: what a run on top of it is attached to."""
+    return load(run)[0]
 
 
 def _parsed(path: Path, text: str) -> dict:
@@ -140,8 +150,8 @@ def _checked_path(path) -> Path:
     return Path(path)
 
 
-def _check_belongs(path: Path, metadata: dict, experiment: Experiment) -> None:
-    expected = json.loads(json.dumps(experiment.configuration()))
+def _check_belongs(path: Path, metadata: dict, run: Experiment) -> None:
+    expected = json.loads(json.dumps(run.configuration()))
     got = metadata.get("configuration")
     if got != expected:
         raise ValueError(

@@ -1,9 +1,10 @@
-"""Checkpoints of the three former model classes, read as those of the one transformer.
+"""Checkpoints of former kinds of runs and models, read as those of today.
 
 ``python -m icl_lib.experiments convert`` rewrites every file of the checkpoints' folder that still
-has the old names. Tensors are renamed, split and permuted, never computed with, so that every
-weight keeps its bits; the configuration and the content hash follow. A file that is already new
-stays untouched, byte for byte.
+describes one of the four former kinds of runs, or holds one of the three former model classes. What
+the two descriptions both say is compared; what only the new one says (sizes of test sets, laws of
+the data in full) is added. Tensors are renamed, split and permuted, never computed with, so that
+every weight keeps its bits. A new file stays as it is, byte for byte.
 """
 
 from __future__ import annotations
@@ -12,15 +13,24 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from safetensors.torch import save
 from torch import Tensor
 
-from icl_lib._storage import differences, layout, plain
+from icl_lib._storage import differences, layout, plain, write_whole
 from icl_lib.experiments import checkpoint
-from icl_lib.experiments.registry import get
+from icl_lib.experiments.run import Experiment
 from icl_lib.models.config import TransformerConfig
 
 Tensors = dict[str, Tensor]
 
+SAME = ("name", "training", "seed", "batch")  # fields that every kind had, under these names
+TASKS = {
+    "linear": "LinearDynamics",
+    "contracting": "ContractingDynamics",
+    "fixed": "FixedTeacher",
+    "partial": "PartiallyObserved",
+    "nonlinear": "NonlinearDynamics",
+}
 GPT_NAMES = {
     r"read_in\.": "embed.",
     r"read_out\.": "readout.",
@@ -38,41 +48,108 @@ RAW_NAMES = {
 }
 
 
-def convert(path: str | Path) -> bool:
-    """Rewrite one checkpoint under the new names; return whether it had old ones.
+def convert(path: str | Path, run: Experiment) -> bool:
+    """Rewrite the checkpoint of a run as today's; return whether it was a former one.
 
     Raises
     ------
     ValueError
-        If the file is damaged, or its weights or configuration are not those of a former model of
-        the run that it names; it then stays as it is, and the message names it.
+        If the file is damaged, or its configuration or its weights are not those of the run; it
+        then stays as it is, and the message names it.
     OSError
         If it cannot be written.
     """
     tensors, metadata = checkpoint.read(path)
-    path, run = Path(path), get(Path(path).stem)
-    expected = plain("configuration", run.configuration())
-    if metadata.get("configuration") == expected:
+    new = plain("configuration", run.configuration())
+    old = metadata.get("configuration")
+    if old == new:
         return False
-    metadata["configuration"] = _configuration(path, metadata.get("configuration"), expected)
-    model = run.build_model()
-    renamed = _renamed(tensors, metadata["configuration"]["model"])
-    if unlike := differences(layout(renamed), layout(model.state_dict())):
+    try:
+        said = former(old)
+        unlike = differences(said, {key: _at(new, key) for key in said})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"checkpoint {path} cannot be converted: {old!r} is no configuration of a former run"
+        ) from error
+    if not unlike and former_model(old.get("model")):
+        tensors = renamed(tensors, new["model"])
+        unlike = differences(layout(tensors), layout(run.build_model().state_dict()))
+    if unlike:
         raise ValueError(f"checkpoint {path} cannot be converted: {'; '.join(unlike)}")
-    model.load_state_dict(renamed)
-    checkpoint.write(path, model, metadata)
+    metadata["configuration"] = new
+    metadata["content_sha256"] = checkpoint.content_sha256(tensors, metadata)
+    header = {checkpoint.METADATA_KEY: checkpoint.as_text(metadata)}
+    write_whole(Path(path), save(tensors, header))
     return True
 
 
-def _renamed(tensors: Tensors, config: dict) -> Tensors:
-    """Return the tensors under the names that the model of this config has today."""
+def former(old: dict) -> dict:
+    """Return what a former configuration says, under the names of today: "model.steps" and so on.
+
+    Every field of it is used up; one that is unknown raises ``KeyError``.
+    """
+    if not isinstance(old, dict):
+        raise TypeError(f"a configuration must be a dict, got {type(old).__name__}")
+    left = dict(old)
+    said = {key: left.pop(key) for key in SAME}
+    if "n_train" in left:  # prompts for a GPT-style model
+        said |= {"length": left.pop("n_train"), "task.covariance": left.pop("inputs")}
+        said |= {"model": model_of_today(left.pop("model")), "snapshots": []}
+    elif "base" in left:  # on top of a frozen model
+        eos = left.pop("eos_run", None)
+        said["below"] = [left.pop("base"), *([eos] if eos else [])]
+        if "prefix" in left:
+            said |= {"model.prefix": left.pop("prefix"), "model.fixed_eos": eos is not None}
+    else:  # sequences
+        model = left.pop("model")
+        steps = isinstance(model, int)
+        said |= {"model.steps": model} if steps else {"model": model_of_today(model)}
+        said |= {key: left.pop(key) for key in ("length", "snapshots")}
+        said["task.kind"] = TASKS[left.pop("task")]
+    if left:
+        raise KeyError(sorted(left)[0])
+    return said
+
+
+def former_model(config) -> bool:
+    """Whether a checkpoint with this model configuration holds one of the three former classes."""
+    return isinstance(config, dict) and "reads" not in config
+
+
+def model_of_today(old: dict) -> dict:
+    """Return the fields of today's config for those of a former one, or for its own.
+
+    Raises
+    ------
+    KeyError
+        If they are those of no model.
+    """
+    if not former_model(old):
+        return old
+    makers: list[Callable] = [
+        TransformerConfig.gpt,
+        lambda tokens, **fields: TransformerConfig.constructed(reads=tokens, **fields),
+        TransformerConfig.elements,
+    ]
+    kinds = ({"d", "max_points"}, {"tokens", "clip"}, {"mlp", "unit_keys"})
+    for maker, fields in zip(makers, kinds, strict=True):
+        if fields <= set(old):
+            try:
+                return plain("model", vars(maker(**old)))
+            except ValueError as error:
+                raise KeyError(str(error)) from error
+    raise KeyError("model")
+
+
+def renamed(tensors: Tensors, config: dict) -> Tensors:
+    """Return former tensors under the names that the transformer of this config has today."""
     if config["reads"] == "pairs":
         return _by_names(_unpacked(tensors, config["heads"]), GPT_NAMES)
     return _by_names(tensors, RAW_NAMES if config["reads"] == "elements" else STACK_NAMES)
 
 
 def _by_names(tensors: Tensors, names: dict[str, str]) -> Tensors:
-    return {_name(old, names): tensor for old, tensor in tensors.items()}
+    return {_name(old, names): tensor.contiguous() for old, tensor in tensors.items()}
 
 
 def _name(name: str, names: dict[str, str]) -> str:
@@ -100,32 +177,9 @@ def _unpacked(tensors: Tensors, heads: int) -> Tensors:
     return found
 
 
-def _configuration(path: Path, old, expected: dict) -> dict:
-    """Return the run's configuration, if ``old`` says the same with the former fields."""
-    model = expected.get("model")
-    new = old
-    if isinstance(old, dict) and isinstance(old.get("model"), dict) and isinstance(model, dict):
-        new = {**old, "model": _model(old["model"])}
-    if new != expected:
-        raise ValueError(
-            f"checkpoint {path} cannot be converted: it belongs to the configuration {old}, "
-            f"which is not {expected}"
-        )
-    return expected
-
-
-def _model(old: dict) -> dict | None:
-    """Return the fields of today's config for those of a former one, None for others."""
-    makers: list[Callable] = [
-        TransformerConfig.gpt,
-        lambda tokens, **fields: TransformerConfig.constructed(reads=tokens, **fields),
-        TransformerConfig.elements,
-    ]
-    kinds = ({"d", "max_points"}, {"tokens", "clip"}, {"mlp", "unit_keys"})
-    for maker, fields in zip(makers, kinds, strict=True):
-        if fields <= set(old) and "reads" not in old:
-            try:
-                return plain("model", vars(maker(**old)))
-            except (TypeError, ValueError):
-                return None
-    return None
+def _at(configuration: dict, key: str):
+    """Return the part of a configuration that "model.steps" and the like name."""
+    found = configuration
+    for part in key.split("."):
+        found = found[part]
+    return found

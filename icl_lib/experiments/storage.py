@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from icl_lib._storage import reason, write_whole
 from icl_lib.experiments import checkpoint
-from icl_lib.experiments.registry import get
+from icl_lib.experiments.run import Experiment
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 RECORD = "record.json"
@@ -38,9 +38,9 @@ def state_folder() -> Path:
     return Path(os.environ.get("ICL_STATE") or CHECKOUT / "_build" / "training")
 
 
-def state_path(name: str) -> Path:
-    """Return where the state of the unfinished run ``name`` lies."""
-    return state_folder() / f"{get(name).name}.pt"
+def state_path(run: Experiment) -> Path:
+    """Return where the state of an unfinished run lies."""
+    return state_folder() / f"{run.name}.pt"
 
 
 def record_path() -> Path:

@@ -9,25 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from icl_lib import _checks
+from icl_lib.published import published
 from icl_lib.theory import _inputs
 
-# Trained (alphas, betas) of `learned_inverse`, numbers from the code released with von Oswald et
-# al. 2023, one pair a task (fixed = one fixed teacher for all sequences); "-6" means six steps.
+# Trained (alphas, betas) of `learned_inverse`, from the code released with von Oswald et al. 2023
 AUTHORS_COEFFICIENTS = {
-    "linear-6": ((1.0292, 3.8551, 3.7469, 3.3828, 2.9882, 2.0934),
-        (0.0, 0.6402, 0.4798, 0.8144, 1.668, 2.4196)),
-    "linear-constructed-6": ((1.0258, 3.2508, 3.2584, 3.2123, 2.6944, 1.2727),
-        (0.0, 0.6788, 0.3075, 0.7447, 1.836, 2.3438)),
-    "linear-2": ((1.2316, 8.1996), (0.0, 4.9499)),
-    "partial-6": ((1.0931, 3.1099, 3.1626, 3.0759, 1.9026, 0.2224),
-        (0.0, 0.7379, 0.1828, 0.7572, 1.2498, 2.292)),
-    "nonlinear-6": ((1.0031, 4.0158, 3.8662, 3.3217, 2.7571, 2.1693),
-        (0.0, 0.563, 0.5661, 0.9348, 1.5603, 2.4258)),
-    "contracting-6": ((1.0062, 3.071, 3.4642, 2.7946, 1.8724, 0.8222),
-        (0.0, 0.2959, 0.316, 0.9746, 1.511, 1.8157)),
-    "fixed-6": ((1.0406, 4.1751, 4.0838, 3.6817, 3.2784, 2.37),
-        (0.0, 0.6201, 0.5153, 0.8791, 1.7479, 2.5256)),
-}  # fmt: skip
+    name: (tuple(alphas), tuple(betas))
+    for name, (alphas, betas) in published("iteration coefficients").items()
+}
 
 
 def richardson(A, b, steps, step_size, *, momentum=0.0, x0=None) -> np.ndarray:

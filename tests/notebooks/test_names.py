@@ -59,12 +59,15 @@ def wrong_names(text: str) -> list[str]:
 
 
 def test_the_finder_finds_and_the_checker_refuses():
-    text = "`icl_lib.doctor.main`, `icl_lib.doctor.check_disk(folder)` and `icl_lib.claims`"
+    text = (
+        "`icl_lib.teaching.doctor.main`, `icl_lib.teaching.doctor.check_disk(folder)` "
+        "and `icl_lib.claims`"
+    )
     assert len(NAME.findall(text)) == 3
     assert wrong_names(text) == []
-    assert wrong_names("`icl_lib.doctor.mian`")
+    assert wrong_names("`icl_lib.teaching.doctor.mian`")
     assert wrong_names("`icl_lib.absent.thing`")
-    assert "no argument 'size'" in wrong_names("`icl_lib.doctor.check_disk(size)`")[0]
+    assert "no argument 'size'" in wrong_names("`icl_lib.teaching.doctor.check_disk(size)`")[0]
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.relative_to(ROOT).as_posix())

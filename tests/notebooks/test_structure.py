@@ -111,7 +111,8 @@ def test_scrubbers_are_recognised():
     )
     assert scrubbers(source) == [{"alt": "ab"}] and not plots(source)
     assert len(scrubbers("show(scrubber.scrubber(f, names))")) == 1
-    assert scrubbers("from icl_lib.scrubber import scrubber\ndef g():\n    scrubber(f)") == []
+    source = "from icl_lib.teaching.scrubber import scrubber\ndef g():\n    scrubber(f)"
+    assert scrubbers(source) == []
 
 
 def test_words_leave_formulas_out():

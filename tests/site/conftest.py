@@ -127,7 +127,7 @@ def address(site):
 def browser():
     from playwright.sync_api import sync_playwright
 
-    from icl_lib.doctor import find_browser
+    from icl_lib.teaching.doctor import find_browser
 
     path = find_browser()
     if path is None:

@@ -13,7 +13,7 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from page_visit import SLIDER
 
-from icl_lib.scrubber import scrubber
+from icl_lib.teaching.scrubber import scrubber
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUND = {"light": ("#fff", "#222832"), "dark": ("#121212", "#ced6dd")}

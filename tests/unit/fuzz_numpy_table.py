@@ -8,7 +8,7 @@ from collections.abc import Callable
 import matplotlib.pyplot as plt
 import numpy as np
 
-from icl_lib.probing import Probe
+from icl_lib.analysis.probing import Probe
 from icl_lib.theory import gradient_flow, linear_systems, random_covariance, solvers
 
 T, B = 4, 3  # length of a sequence, rows of a batch

@@ -17,8 +17,8 @@ from tiny_experiments import (  # noqa: F401 - fixtures
     temporary_workplace,
 )
 
-from icl_lib.experiments import checkpoint, runs
-from icl_lib.experiments.registry import EXPERIMENTS, get
+from icl_lib.experiments import checkpoint, named
+from icl_lib.experiments.catalogue.registry import EXPERIMENTS, get
 from icl_lib.models.distillation import LinearTwins
 from icl_lib.models.learned_inverse import LearnedInverse
 from icl_lib.models.prompting import Prompt
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("workplace")
 class TestRefusal:
     def refused(self, message, path=None):
         with pytest.raises(ValueError, match=message) as caught:
-            checkpoint.load(NAME, path)
+            named.load(NAME, path)
         assert NAME in str(caught.value)
 
     def test_missing(self):
@@ -38,7 +38,7 @@ class TestRefusal:
 
     def test_unknown_experiment(self, path):
         with pytest.raises(ValueError, match="name must be one of"):
-            checkpoint.load("nobody", path)
+            named.load("nobody", path)
 
     def test_not_a_file(self, path):
         path.unlink()
@@ -53,7 +53,7 @@ class TestRefusal:
     def test_a_changed_byte_anywhere(self, path):
         """Every other byte of the header, some of the weights; only the wall time is free."""
         blob = path.read_bytes()
-        good, reference = checkpoint.load(NAME)
+        good, reference = named.load(NAME)
         header = 8 + int.from_bytes(blob[:8], "little")
         rng = np.random.default_rng(0)
         places = [(i, (1, 0x0F, 0xFF)[i % 3]) for i in range(0, header, 2)]
@@ -64,7 +64,7 @@ class TestRefusal:
             damaged[place] ^= flip
             path.write_bytes(bytes(damaged))
             try:
-                model, metadata = checkpoint.load(NAME)
+                model, metadata = named.load(NAME)
             except ValueError as error:
                 assert NAME in str(error), (place, flip)
                 continue
@@ -100,9 +100,9 @@ class TestRefusal:
         self.refused("is damaged: its content does not match its hash")
 
     def test_another_run(self, path):
-        runs.train_experiment("tiny-fixed-n3-s1", progress=False)
+        named.train("tiny-fixed-n3-s1", progress=False)
         with pytest.raises(ValueError, match="belongs to the configuration .*expected"):
-            checkpoint.load(NAME, checkpoint.path_of("tiny-fixed-n3-s1"))
+            named.load(NAME, named.path_of("tiny-fixed-n3-s1"))
 
     def test_another_configuration(self, path, monkeypatch):
         monkeypatch.setitem(EXPERIMENTS, NAME, replace(TINY, batch=5))
@@ -132,7 +132,7 @@ class TestRefusal:
 
     def test_a_rewritten_file_that_is_right(self, path):
         rewrite(path, wall_seconds=1e6)
-        assert checkpoint.load(NAME)[1]["wall_seconds"] == 1e6
+        assert named.load(NAME)[1]["wall_seconds"] == 1e6
 
     def test_nothing_is_half_written(self, path, monkeypatch):
         blob = path.read_bytes()
@@ -152,13 +152,13 @@ class TestArguments:
         for call in (
             lambda: checkpoint.read(value),
             lambda: checkpoint.write(value, TINY.build_model(), {}),
-            *([lambda: checkpoint.load(NAME, value)] if value is not None else []),
+            *([lambda: named.load(NAME, value)] if value is not None else []),
         ):
             with pytest.raises(ValueError, match="path must be a path, got"):
                 call()
 
     def test_paths_as_text(self, path):
-        assert checkpoint.read(str(path))[1] == checkpoint.load(NAME, str(path))[1]
+        assert checkpoint.read(str(path))[1] == named.load(NAME, str(path))[1]
 
     @pytest.mark.parametrize("value", [None, {}, TINY, TINY.build_model().state_dict()], ids=type)
     def test_model(self, value, path):
@@ -184,7 +184,7 @@ class TestArguments:
     def test_a_checkpoint_without_its_metric(self, value, path):
         rewrite(path, metrics=value)
         with pytest.raises(ValueError, match=f"{NAME}.* must record a normalised_error, got"):
-            runs.verify(NAME)
+            named.verify(NAME)
 
 
 class TestHash:
@@ -217,9 +217,9 @@ KINDS = (
 def test_the_shipped_checkpoints_load_and_match_the_record(monkeypatch):
     """Every file of the repository: intact, of its experiment, and with its entry on record."""
     monkeypatch.delenv("ICL_CHECKPOINTS")
-    record = runs.record()
+    record = named.record()
     for file in sorted(checkpoint.folder().glob("*.safetensors")):
-        model, metadata = checkpoint.load(file.stem)
+        model, metadata = named.load(file.stem)
         assert isinstance(model, KINDS)
         metric = get(file.stem).metric
         assert record[file.stem][metric] == metadata["metrics"][metric]

@@ -1,144 +1,125 @@
-"""Checkpoints under former names: what the conversion keeps, what it refuses."""
+"""Checkpoints of former kinds of runs: converted by name, weights untouched, others refused."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 import torch
-from safetensors.torch import save_file
-from tiny_experiments import LINEAR_NAME, NAME, temporary_workplace  # noqa: F401
-from tiny_raw_experiments import SOFTMAX, temporary_place  # noqa: F401
+from former_runs import old_on_top, old_prompts, old_sequences
+from tiny_experiments import (  # noqa: F401 - fixtures
+    CHEBYSHEV,
+    LINEAR,
+    NAME,
+    TINY,
+    finished_checkpoint,
+    metadata_of,
+    rewrite,
+    temporary_workplace,
+)
+from tiny_raw_experiments import EOS, MESA, PREFIX, SOFTMAX, TWINS
 
-from icl_lib.experiments import checkpoint, conversion
+from icl_lib.experiments import checkpoint, named
 from icl_lib.experiments.__main__ import main
-from icl_lib.experiments.registry import get
+from icl_lib.experiments.catalogue.registry import EXPERIMENTS
+from icl_lib.experiments.conversion import convert, former
 
-OLD_FIELDS = {  # of the former configs; "layers" was a number for prompts
-    "pairs": {"d": "n", "width": "width", "layers": None, "heads": "heads", "max_points": None},
-    "constructed": {
-        **{name: name for name in ("layers", "n", "heads", "key_size", "clip", "init_std")},
-        "tokens": "reads",
-    },
-    "elements": {
-        name: name
-        for name in ("layers", "n", "width", "heads", "key_size", "mlp", "layer_norm")
-        + ("unit_keys", "clip", "init_std")
-    },
-}
+pytestmark = pytest.mark.usefixtures("workplace")
 
 
-def packed_by_hand(model):
-    """The old tensors of a prompt model, written without the conversion's tables."""
-    old = {
-        **{f"read_in.{kind}": getattr(model.embed, kind) for kind in ("weight", "bias")},
-        **{f"read_out.{kind}": getattr(model.readout, kind) for kind in ("weight", "bias")},
-        **{f"norm.{kind}": getattr(model.norm, kind) for kind in ("weight", "bias")},
-        "positions.weight": model.positions,
-    }
-    for k, block in enumerate(model.blocks):
-        layer = block.attention
-        weights = [layer.w_q, layer.w_k, layer.w_v]
-        old[f"blocks.{k}.attention.qkv.weight"] = torch.cat([w.flatten(0, 1) for w in weights])
-        biases = [layer.b_q, layer.b_k, layer.b_v]
-        old[f"blocks.{k}.attention.qkv.bias"] = torch.cat([b.flatten() for b in biases])
-        old[f"blocks.{k}.attention.out.weight"] = torch.cat([*layer.p], dim=1)
-        old[f"blocks.{k}.attention.out.bias"] = layer.b_p
-        for kind in ("weight", "bias"):
-            old[f"blocks.{k}.norm_attention.{kind}"] = getattr(block.attention_norm, kind)
-            old[f"blocks.{k}.norm_mlp.{kind}"] = getattr(block.mlp_norm, kind)
-            old[f"blocks.{k}.mlp.0.{kind}"] = getattr(block.mlp.up, kind)
-            old[f"blocks.{k}.mlp.2.{kind}"] = getattr(block.mlp.down, kind)
-    return old
+KINDS = [
+    *((run, old_prompts) for run in (TINY,)),
+    *((run, old_sequences) for run in (LINEAR, CHEBYSHEV, SOFTMAX, MESA)),
+    *((run, old_on_top) for run in (EOS, PREFIX, TWINS)),
+]
 
 
-def old_tensors(model):
-    if model.config.reads == "pairs":
-        return packed_by_hand(model)
-    if model.config.reads == "constructed":
-        return {k.replace("attention.", ""): v for k, v in model.state_dict().items()}
-    ends = {"embed.weight": "embed", "readout.weight": "readout"}
-    return {ends.get(k, k): v for k, v in model.state_dict().items()}
+@pytest.fixture(name="old_file")
+def file_of_a_former_version(path):
+    """The tiny run's checkpoint as a former version wrote it."""
+    rewrite(path, configuration=json.loads(json.dumps(old_prompts(TINY))))
+    return path
 
 
-def old_configuration(name):
-    new = json.loads(json.dumps(get(name).configuration()))
-    model = new["model"]
-    fields = OLD_FIELDS[model["reads"]]
-    old = {old: model[now] for old, now in fields.items() if now}
-    if model["reads"] == "pairs":
-        old |= {"layers": len(model["layers"]), "max_points": (model["max_length"] + 1) // 2}
-    return {**new, "model": old}
-
-
-def write_old(name, tensors=None, **configuration):
-    """Write an untrained checkpoint as it was written before, with curves that must survive."""
-    model = get(name).build_model()
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight += torch.linspace(0, 1, weight.numel()).view_as(weight)
-    tensors = old_tensors(model) if tensors is None else tensors
-    tensors = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
-    metadata = {
-        "name": name,
-        "configuration": old_configuration(name) | configuration,
-        "metrics": {"loss": 0.5},
-        "curves": {"steps": [0, 4]},
-        "wall_seconds": 1.5,
-    }
-    metadata["content_sha256"] = checkpoint.content_sha256(tensors, metadata)
-    path = checkpoint.path_of(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, {"icl_lib": json.dumps(metadata)})
-    return model, metadata, path
-
-
-@pytest.mark.parametrize("name", [NAME, LINEAR_NAME, SOFTMAX.name])
-class TestConvert:
-    def test_every_weight_keeps_its_bits(self, workplace, place, name):
-        model, metadata, path = write_old(name)
+class TestConversion:
+    def test_only_the_description_changes(self, old_file):
+        tensors, before = checkpoint.read(old_file)
         with pytest.raises(ValueError, match="belongs to the configuration"):
-            checkpoint.load(name)
-        assert conversion.convert(path) is True
-        loaded, found = checkpoint.load(name)
-        for key, value in model.state_dict().items():
-            assert torch.equal(loaded.state_dict()[key], value), key
-        changed = {"configuration", "content_sha256"}
-        assert {k: found[k] for k in set(found) - changed} == {
-            k: metadata[k] for k in set(metadata) - changed
+            named.load(NAME)
+        assert convert(old_file, TINY)
+        after_tensors, after = checkpoint.read(old_file)
+        assert list(after_tensors) == list(tensors)
+        assert all(torch.equal(after_tensors[name], value) for name, value in tensors.items())
+        assert {key for key in after if after[key] != before[key]} == {
+            "configuration",
+            "content_sha256",
         }
+        assert named.verify(NAME).ok
 
-    def test_twice_is_once(self, workplace, place, name):
-        *_, path = write_old(name)
-        conversion.convert(path)
-        before = path.read_bytes()
-        assert conversion.convert(path) is False and path.read_bytes() == before
+    def test_twice_is_once(self, old_file):
+        assert convert(old_file, TINY)
+        blob = old_file.read_bytes()
+        assert not convert(old_file, TINY) and old_file.read_bytes() == blob
 
-    def test_other_configurations_are_refused(self, workplace, place, name):
-        *_, path = write_old(name, batch=5)
-        before = path.read_bytes()
-        with pytest.raises(ValueError, match=f"checkpoint .*{name}.* cannot be converted"):
-            conversion.convert(path)
-        assert path.read_bytes() == before
+    def test_as_if_it_had_been_trained_today(self, path):
+        blob = path.read_bytes()
+        rewrite(path, configuration=json.loads(json.dumps(old_prompts(TINY))))
+        assert convert(path, TINY) and path.read_bytes() == blob
 
-    def test_other_weights_are_refused(self, workplace, place, name):
-        tensors = old_tensors(get(name).build_model())
-        missing = sorted(tensors)[0]
-        *_, path = write_old(name, {k: v for k, v in tensors.items() if k != missing})
-        before = path.read_bytes()
-        with pytest.raises(ValueError, match=f"checkpoint .*{name}.* converted: .*absent"):
-            conversion.convert(path)
-        assert path.read_bytes() == before
+    @pytest.mark.parametrize(("run", "old"), KINDS, ids=lambda value: getattr(value, "name", ""))
+    def test_every_kind(self, run, old, path):
+        """The metadata alone: any weights will do."""
+        rewrite(path, configuration=json.loads(json.dumps(old(run))))
+        assert convert(path, run)
+        assert metadata_of(path)["configuration"] == json.loads(json.dumps(run.configuration()))
 
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"n_train": 2}, "length is 2, expected 3"),
+            ({"inputs": "random"}, "task.covariance is 'random', expected 'fixed'"),
+            ({"seed": 1}, "seed is 1, expected 0"),
+            ({"name": "tiny-fixed-n3-s1"}, "name is 'tiny-fixed-n3-s1', expected"),
+            ({"model": {**asdict(TINY.model), "width": 16}}, "model.width is 16, expected 8"),
+            ({"training": {**asdict(TINY.training), "lr": 1.0}}, "training.lr is 1.0, expected"),
+            ({"more": 1}, "is no configuration of a former run"),
+        ],
+        ids=lambda value: str(value)[:20],
+    )
+    def test_another_run_is_refused(self, old_file, change, words):
+        rewrite(old_file, configuration={**old_prompts(TINY), **change})
+        blob = old_file.read_bytes()
+        with pytest.raises(ValueError, match=f"{NAME}.safetensors cannot be converted: ") as caught:
+            convert(old_file, TINY)
+        assert words in str(caught.value) and old_file.read_bytes() == blob
 
-def test_the_command_goes_through_the_folder(workplace, place, capsys):
-    for name in (NAME, LINEAR_NAME, SOFTMAX.name):
-        write_old(name)
-    write_old("tiny-fixed-n3-s1", batch=5)
-    assert main(["convert"]) == 1
-    captured = capsys.readouterr()
-    assert captured.out.count(": converted") == 3
-    assert captured.err.startswith("tiny-fixed-n3-s1: checkpoint ")
-    checkpoint.path_of("tiny-fixed-n3-s1").unlink()
-    assert main(["convert"]) == 0
-    assert capsys.readouterr().out.count("already as it should be") == 3
+    @pytest.mark.parametrize("value", [None, {}, [], 3, "lsa1", {"name": NAME}], ids=str)
+    def test_what_never_was_a_configuration(self, path, value):
+        rewrite(path, configuration=value)
+        with pytest.raises(ValueError, match="is no configuration of a former run"):
+            convert(path, TINY)
+
+    @pytest.mark.parametrize(("run", "old"), KINDS, ids=lambda value: getattr(value, "name", ""))
+    def test_every_field_counts(self, run, old):
+        for key in old(run):
+            if key in ("eos_run", "prefix") and run.family.startswith("eos"):
+                continue  # None and 0, both of which may be absent
+            missing = {name: value for name, value in old(run).items() if name != key}
+            try:
+                said = former(missing)
+            except (KeyError, TypeError):
+                continue
+            assert said != former(old(run)), key
+
+    def test_the_command(self, old_file, monkeypatch, capsys):
+        monkeypatch.setitem(EXPERIMENTS, NAME, TINY)
+        stranger = old_file.with_name("nobody-s0.safetensors")
+        stranger.write_bytes(old_file.read_bytes())
+        assert main(["convert"]) == 1
+        captured = capsys.readouterr()
+        assert captured.out == f"{NAME}: converted\n"
+        assert captured.err.startswith("nobody-s0: name must be one of")
+        stranger.unlink()
+        assert main(["convert"]) == 0
+        assert capsys.readouterr().out == f"{NAME}: already as it should be\n"

@@ -28,29 +28,30 @@ from tiny_experiments import (  # noqa: F401 - fixtures
 from tiny_raw_experiments import EOS, SOFTMAX, temporary_place, trained_base  # noqa: F401
 from training_examples import content_of
 
-from icl_lib.experiments import adapted, checkpoint, runs, storage
+from icl_lib.experiments import checkpoint, named, storage, store
 from icl_lib.experiments.__main__ import main
-from icl_lib.experiments.registry import EXPERIMENTS, Experiment
-from icl_lib.experiments.sequences import SequenceExperiment
+from icl_lib.experiments.catalogue.registry import EXPERIMENTS, get
+from icl_lib.experiments.data import RegressionPrompts
+from icl_lib.experiments.run import Run
 
 OTHER_SEED = "tiny-fixed-n3-s1"
 
 
-def interrupted(name, monkeypatch, kind=Experiment):
+def interrupted(name, monkeypatch):
     """Train until step 9 and return the state of step 8."""
     with monkeypatch.context() as patch:
-        patch.setattr(kind, "loss_at", stop_at(9, kind.loss_at))
+        patch.setattr(Run, "loss_at", stop_at(9))
         with pytest.raises(KeyboardInterrupt):
-            runs.train_experiment(name, progress=False, save_every=4)
-    return storage.state_path(name)
+            named.train(name, progress=False, save_every=4)
+    return storage.state_path(get(name))
 
 
 @pytest.fixture(name="expected")
 def uninterrupted(workplace, monkeypatch):
     """The hash of the weights and the metadata of the run that was never interrupted."""
-    monkeypatch.setattr(runs, "code_sha256", lambda library: "old")  # 13 of 18 ms a state
-    runs.train_experiment(NAME, progress=False)
-    path = checkpoint.path_of(NAME)
+    monkeypatch.setattr(store, "code_sha256", lambda library: "old")  # 13 of 18 ms a state
+    named.train(NAME, progress=False)
+    path = named.path_of(NAME)
     digest = metadata_of(path)["content_sha256"]
     path.unlink()
     return digest
@@ -80,13 +81,13 @@ def signed(content) -> bytes:
 
 def outcome(state, expected) -> str:
     """Go on from ``state``: "refused" by name, "same" weights, or what went wrong."""
-    path = checkpoint.path_of(NAME)
+    path = named.path_of(NAME)
     path.unlink(missing_ok=True)
     try:
-        runs.train_experiment(NAME, progress=False)
+        named.train(NAME, progress=False)
     except ValueError as error:
-        named = str(state) in str(error) and f"experiments forget {NAME}" in str(error)
-        return "refused" if named and not path.exists() else f"refused without a name: {error}"
+        says = str(state) in str(error) and f"experiments forget {NAME}" in str(error)
+        return "refused" if says and not path.exists() else f"refused without a name: {error}"
     return "same" if metadata_of(path)["content_sha256"] == expected else "wrong weights"
 
 
@@ -115,7 +116,7 @@ def foreign_files(monkeypatch):
     """Files that are whole, but no state of this run."""
     yield interrupted(OTHER_SEED, monkeypatch).read_bytes()
     yield interrupted("tiny-fixed-n3-s2", monkeypatch).read_bytes()
-    yield interrupted(LINEAR_NAME, monkeypatch, SequenceExperiment).read_bytes()
+    yield interrupted(LINEAR_NAME, monkeypatch).read_bytes()
     for content in ({}, {"step": 8}, [1, 2], TINY.build_model().state_dict(), torch.ones(3), "x"):
         yield from (pickled(content), signed(content))
     for payload in (b"", b"junk", pickled(TINY), pickled({"step": 8})[:-9]):
@@ -126,7 +127,7 @@ def foreign_files(monkeypatch):
 
 
 OTHER_IDENTITY = [
-    *(("run", "configuration", key) for key in ("name", "inputs", "n_train", "seed", "batch")),
+    *(("run", "configuration", key) for key in ("name", "length", "seed", "batch", "below")),
     *(("run", "configuration", "model", key) for key in ("d", "width", "layers", "heads")),
     *(("run", "versions", key) for key in ("python", "torch", "numpy", "device")),
     *(("run", key) for key in ("configuration", "below", "code", "checkout")),
@@ -199,8 +200,11 @@ def test_two_hundred_states(state, expected, monkeypatch):
 CHANGES = [
     ({"batch": 5}, r"run.configuration.batch is 4, expected 5"),
     ({"seed": 1}, r"run.configuration.seed is 0, expected 1"),
-    ({"n_train": 2}, r"run.configuration.n_train is 3, expected 2"),
-    ({"inputs": "random"}, r"run.configuration.inputs is 'fixed', expected 'random'"),
+    ({"length": 2}, r"run.configuration.length is 3, expected 2"),
+    (
+        {"task": RegressionPrompts(2, "random")},
+        r"run.configuration.task.covariance is 'fixed', expected 'random'",
+    ),
     ({"model": replace(TINY.model, width=2)}, r"run.configuration.model.width is 8, expected 2"),
     ({"model": replace(TINY.model, heads=2)}, r"run.configuration.model.heads is 1, expected 2"),
     (
@@ -217,30 +221,30 @@ class TestForeign:
         monkeypatch.setitem(EXPERIMENTS, NAME, replace(TINY, **change))
         blob = state.read_bytes()
         with pytest.raises(ValueError, match=re.escape(words)) as caught:
-            runs.train_experiment(NAME, progress=False)
+            named.train(NAME, progress=False)
         assert f"state file {state} belongs to another training" in str(caught.value)
         assert state.read_bytes() == blob  # nobody but `forget` removes it
 
     def test_another_seeds_file_renamed(self, state, monkeypatch):
         interrupted(OTHER_SEED, monkeypatch).replace(state)
         with pytest.raises(ValueError, match=f"name is '{OTHER_SEED}', expected '{NAME}'"):
-            runs.train_experiment(NAME, progress=False)
+            named.train(NAME, progress=False)
 
     def test_another_checkout_with_the_same_folder(self, state, monkeypatch, tmp_path):
         (tmp_path / "elsewhere").mkdir()
         monkeypatch.setattr(storage, "CHECKOUT", tmp_path / "elsewhere")
         with pytest.raises(ValueError, match=r"run.checkout is .*, expected '.*elsewhere'"):
-            runs.train_experiment(NAME, progress=False)
+            named.train(NAME, progress=False)
 
     def test_other_versions(self, state, monkeypatch):
         monkeypatch.setattr(checkpoint, "versions", lambda: {"torch": "1.0"})
         with pytest.raises(ValueError, match=r"run.versions.torch is '.*', expected '1.0'"):
-            runs.train_experiment(NAME, progress=False)
+            named.train(NAME, progress=False)
 
     def test_other_code(self, state, monkeypatch):
-        monkeypatch.setattr(runs, "code_sha256", lambda library: "new")
+        monkeypatch.setattr(store, "code_sha256", lambda library: "new")
         with pytest.raises(ValueError, match="run.code is 'old', expected 'new'"):
-            runs.train_experiment(NAME, progress=False)
+            named.train(NAME, progress=False)
 
     def test_what_counts_as_code(self, tmp_path):
         """A changed, added or renamed module does; those around the runs do not."""
@@ -248,16 +252,17 @@ class TestForeign:
         package.mkdir(parents=True)
         (package / "layer.py").write_text("x = 1\n", encoding="utf-8")
         library = package.parent
-        seen = [runs.code_sha256(library)]
-        for name in ("claims.py", "doctor.py"):
+        seen = [store.code_sha256(library)]
+        for name in ("claims.py", "teaching/doctor.py"):
+            (library / name).parent.mkdir(exist_ok=True)
             (library / name).write_text("y = 2\n", encoding="utf-8")
-            assert runs.code_sha256(library) == seen[0]
+            assert store.code_sha256(library) == seen[0]
         (package / "layer.py").write_text("x = 2\n", encoding="utf-8")
-        seen.append(runs.code_sha256(library))
+        seen.append(store.code_sha256(library))
         (package / "layer.py").rename(package / "other.py")
-        seen.append(runs.code_sha256(library))
+        seen.append(store.code_sha256(library))
         (library / "training.py").write_text("", encoding="utf-8")
-        assert len({*seen, runs.code_sha256(library)}) == 4
+        assert len({*seen, store.code_sha256(library)}) == 4
 
     def test_a_directory(self, state, expected, capsys):
         state.unlink()
@@ -271,7 +276,7 @@ class TestForeign:
         state.unlink()
         state.symlink_to(state.parent / "nowhere")
         assert outcome(state, expected) == "refused"
-        assert runs.forget(NAME) == [state] and outcome(state, expected) == "same"
+        assert named.forget(NAME) == [state] and outcome(state, expected) == "same"
 
     def test_the_command_that_is_named_helps(self, state, expected, capsys):
         state.write_bytes(state.read_bytes()[:-9])
@@ -287,14 +292,12 @@ class TestForeign:
 def test_another_model_below(monkeypatch):
     """A run on top of a model that has meanwhile been trained anew."""
     with monkeypatch.context() as patch:
-        patch.setattr(
-            adapted.PromptExperiment, "loss_at", stop_at(4, adapted.PromptExperiment.loss_at)
-        )
+        patch.setattr(Run, "loss_at", stop_at(4))
         with pytest.raises(KeyboardInterrupt):
-            runs.train_experiment(EOS.name, progress=False, save_every=2)
+            named.train(EOS.name, progress=False, save_every=2)
     other = replace(SOFTMAX, training=replace(SOFTMAX.training, lr=0.02))
     monkeypatch.setitem(EXPERIMENTS, SOFTMAX.name, other)
-    monkeypatch.setitem(EXPERIMENTS, EOS.name, replace(EOS))
-    runs.train_experiment(SOFTMAX.name, progress=False)
+    monkeypatch.setitem(EXPERIMENTS, EOS.name, replace(EOS, below=(other,)))
+    named.train(SOFTMAX.name, progress=False)
     with pytest.raises(ValueError, match=rf"run.below.{SOFTMAX.name} is '\w+', expected"):
-        runs.train_experiment(EOS.name, progress=False)
+        named.train(EOS.name, progress=False)

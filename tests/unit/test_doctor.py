@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from icl_lib import doctor
+from icl_lib.teaching import doctor
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -223,7 +223,7 @@ def test_every_check_is_run_by_default():
 
 def test_as_a_command():
     done = subprocess.run(
-        [sys.executable, "-m", "icl_lib.doctor"],
+        [sys.executable, "-m", "icl_lib.teaching.doctor"],
         check=False,
         capture_output=True,
         text=True,

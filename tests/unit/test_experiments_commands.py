@@ -22,32 +22,33 @@ from tiny_experiments import (  # noqa: F401 - fixtures
 )
 
 from icl_lib.experiments import __main__ as commands
-from icl_lib.experiments import checkpoint, runs, storage
+from icl_lib.experiments import checkpoint, named, storage, store
 from icl_lib.experiments.__main__ import main
-from icl_lib.experiments.registry import EXPERIMENTS, Experiment
+from icl_lib.experiments.catalogue.registry import EXPERIMENTS, get
+from icl_lib.experiments.run import Run
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
 
 class TestVerify:
     def test_good(self, path):
-        result = runs.verify(NAME)
+        result = named.verify(NAME)
         assert result.ok and result.name == NAME and result.recorded == result.measured
 
     def test_recorded_value_that_is_wrong(self, path):
         metrics = metadata_of(path)["metrics"]
         rewrite(path, metrics={**metrics, "normalised_error": 1.01 * metrics["normalised_error"]})
-        assert not runs.verify(NAME).ok
+        assert not named.verify(NAME).ok
 
     @pytest.mark.parametrize(
         ("measured", "ok"), [(1.0009, True), (1.0011, False), (math.nan, False)]
     )
     def test_tolerance(self, measured, ok):
-        assert runs.Verification("x", 1.0, measured).ok is ok
+        assert store.Verification("x", 1.0, measured).ok is ok
 
     def test_missing(self):
         with pytest.raises(ValueError, match="does not exist"):
-            runs.verify(NAME)
+            named.verify(NAME)
 
 
 class TestSeedBand:
@@ -64,20 +65,20 @@ class TestSeedBand:
         failed = {"tiny-fixed-n3-s9": {"status": "failed", "reason": "loss"}}
         other = {"tiny-n2-s0": {"status": "completed", "normalised_error": 9.0}}
         self.write_record(0.1, 0.2, 0.4, **failed, **other)
-        low, high = runs.seed_band("tiny-fixed-n3")
+        low, high = named.seed_band("tiny-fixed-n3")
         assert low == pytest.approx(0.2 / 2**3) and high == pytest.approx(0.2 * 2**3)
 
     def test_one_seed_is_no_band(self):
         self.write_record(0.1)
         message = "family 'tiny-fixed-n3' must have two recorded seeds, got 1"
         with pytest.raises(ValueError, match=message):
-            runs.seed_band("tiny-fixed-n3")
+            named.seed_band("tiny-fixed-n3")
 
     def test_completed_runs(self):
         failed = {"tiny-fixed-n3-s9": {"status": "failed", "reason": "loss"}}
         self.write_record(0.1, 0.2, **failed)
-        assert runs.completed("tiny-fixed-n3") == ["tiny-fixed-n3-s0", "tiny-fixed-n3-s1"]
-        for function in (runs.completed, runs.seed_band):
+        assert named.completed("tiny-fixed-n3") == ["tiny-fixed-n3-s0", "tiny-fixed-n3-s1"]
+        for function in (named.completed, named.seed_band):
             with pytest.raises(ValueError, match="family must have a completed run .*'nobody'"):
                 function("nobody")
 
@@ -95,11 +96,11 @@ class TestFolders:
         assert storage.state_folder() == root / "_build" / "training"
 
     def test_settings(self, workplace):
-        assert checkpoint.path_of(NAME) == workplace / "checkpoints" / f"{NAME}.safetensors"
-        assert storage.state_path(NAME) == workplace / "state" / f"{NAME}.pt"
+        assert named.path_of(NAME) == workplace / "checkpoints" / f"{NAME}.safetensors"
+        assert storage.state_path(get(NAME)) == workplace / "state" / f"{NAME}.pt"
 
     def test_no_record_yet(self):
-        assert runs.record() == {}
+        assert named.record() == {}
 
 
 class TestCommandLine:
@@ -114,9 +115,10 @@ class TestCommandLine:
     def test_show(self, capsys):
         assert main(["show", NAME]) == 0
         shown = json.loads(capsys.readouterr().out)
-        assert list(shown) == ["configuration", "paper"] and "500 000 steps" in shown["paper"]
-        assert shown["configuration"]["n_train"] == 3
-        runs.train_experiment(NAME, progress=False)
+        assert list(shown) == ["configuration", "published"]
+        assert shown["published"] == {"source": "nobody", "steps": 500_000}
+        assert shown["configuration"]["length"] == 3
+        named.train(NAME, progress=False)
         assert main(["show", NAME]) == 0
         shown = json.loads(capsys.readouterr().out)
         assert shown["metrics"]["normalised_error"] == shown["record"]["normalised_error"] > 0
@@ -134,16 +136,16 @@ class TestCommandLine:
         assert main(["train", NAME]) == 0
         out = capsys.readouterr().out
         assert "another file than before" in out and "no seed band, since fewer than two" in out
-        runs.train_experiment("tiny-fixed-n3-s1", progress=False)
+        named.train("tiny-fixed-n3-s1", progress=False)
         rewrite(path, versions={"device": "elsewhere"})
         assert main(["train", NAME]) == 0
-        low, high = runs.seed_band("tiny-fixed-n3")
+        low, high = named.seed_band("tiny-fixed-n3")
         assert f"seed band {low:.4f} to {high:.4f}" in capsys.readouterr().out
 
     def test_train_replaces_a_damaged_file(self, path, capsys):
         path.write_bytes(b"damaged")
         assert main(["train", NAME]) == 0
-        assert runs.verify(NAME).ok
+        assert named.verify(NAME).ok
 
     def test_verify(self, path, capsys):
         assert main(["verify", NAME]) == 0
@@ -168,11 +170,11 @@ class TestCommandLine:
 
     def test_forget(self, monkeypatch, capsys):
         """What an interrupted training leaves is removed, nothing else is."""
-        monkeypatch.setattr(Experiment, "loss_at", stop_at(9))
+        monkeypatch.setattr(Run, "loss_at", stop_at(9))
         for name in ("tiny-fixed-n3-s0", "tiny-fixed-n3-s1"):
             with pytest.raises(KeyboardInterrupt):
-                runs.train_experiment(name, progress=False, save_every=4)
-        first, second = (storage.state_path(f"tiny-fixed-n3-s{seed}") for seed in range(2))
+                named.train(name, progress=False, save_every=4)
+        first, second = (storage.state_path(get(f"tiny-fixed-n3-s{seed}")) for seed in range(2))
         first.with_name(f"{first.name}.77.partial").write_bytes(b"half")
         assert main(["list"]) == 0
         assert capsys.readouterr().out.count("(unfinished state kept)") == 2
@@ -185,8 +187,8 @@ class TestCommandLine:
     def test_ctrl_c(self, workplace):
         """The command says that it can go on, without a traceback."""
         program = (
-            "import runpy, sys\nfrom icl_lib.experiments import runs\n"
-            "def stop(*_): raise KeyboardInterrupt\nruns.record = stop\n"
+            "import runpy, sys\nfrom icl_lib.experiments import store\n"
+            "def stop(*_): raise KeyboardInterrupt\nstore.record = stop\n"
             "sys.argv = ['x', 'train', 'lsa1-k20-s0']\n"
             "runpy.run_module('icl_lib.experiments', run_name='__main__')"
         )
@@ -227,7 +229,7 @@ class TestCommandLine:
 
     def test_train_seeds(self, capsys):
         assert main(["train", "tiny-fixed-n3", "--seeds", "0-1"]) == 0
-        assert sorted(runs.record()) == ["tiny-fixed-n3-s0", "tiny-fixed-n3-s1"]
+        assert sorted(named.record()) == ["tiny-fixed-n3-s0", "tiny-fixed-n3-s1"]
         assert main(["verify", "tiny-fixed-n3", "--seeds", "0,1"]) == 0
         assert main(["train", NAME, "--seeds", "0"]) == 1  # a run where a family was expected
         assert "name must be one of" in capsys.readouterr().err

@@ -14,8 +14,8 @@ from fuzzing import arguments_of, finite, fuzz, public_callables
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from icl_lib.analysis.probing import Probe
 from icl_lib.exercises import part1
-from icl_lib.probing import Probe
 from icl_lib.theory import _integration
 
 pytestmark = pytest.mark.usefixtures("clean")

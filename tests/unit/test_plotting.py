@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from icl_lib import plotting
+from icl_lib.teaching import plotting
 
 pytestmark = pytest.mark.usefixtures("clean")
 

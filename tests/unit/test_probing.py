@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.metrics import mean_squared_error, r2_score
 
-from icl_lib.probing import (
+from icl_lib.analysis.probing import (
     Probe,
     fit_probe,
     probe_errors,

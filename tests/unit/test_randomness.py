@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 from tiny_experiments import LINEAR, TINY
 
-from icl_lib.experiments import checkpoint, sequences
+from icl_lib.experiments import named
 from icl_lib.experiments.__main__ import main
-from icl_lib.experiments.registry import get
+from icl_lib.experiments.catalogue.registry import get
 from icl_lib.tasks.dynamics import FixedTeacher, NonlinearDynamics
 from icl_lib.tasks.randomness import (
     OFFSET_VARIABLE,
@@ -129,12 +127,11 @@ def test_bad_seeds(make, bad):
 
 class TestExperiments:
     def test_the_offset_draws_other_test_sets_and_weights(self, monkeypatch):
-        monkeypatch.setattr(sequences, "EVALUATION_SEQUENCES", 8)
         states, errors, weights = [], [], []
         model = TINY.build_model()
         for offset in ("0", "1"):
             monkeypatch.setenv(OFFSET_VARIABLE, offset)
-            states.append(replace(LINEAR).test_set.states)
+            states.append(LINEAR.test_set()[0])
             errors.append(TINY.evaluate(model)["normalised_error"])
             weights += [next(run.build_model().parameters()) for run in (LINEAR, TINY)]
         assert not torch.equal(*states) and errors[0] != errors[1]
@@ -142,9 +139,9 @@ class TestExperiments:
 
     @pytest.mark.parametrize("name", ["lsa1-k20-s0", "softmax3-s0", "eos-hybrid-s0", "twins-n4-s0"])
     def test_checkpoints_stay_what_they_are(self, name, monkeypatch):
-        before = checkpoint.load(name)[0].state_dict()
+        before = named.load(name)[0].state_dict()
         monkeypatch.setenv(OFFSET_VARIABLE, "1")
-        after = checkpoint.load(name)[0].state_dict()
+        after = named.load(name)[0].state_dict()
         assert all(torch.equal(before[key], after[key]) for key in before)
 
     def test_so_do_the_systems_that_they_learned(self, monkeypatch):

@@ -13,22 +13,25 @@ from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.metrics import mean_squared_error
 from tiny_raw_experiments import MESA, SOFTMAX, temporary_place  # noqa: F401 - fixture
 
-from icl_lib.experiments import checkpoint, runs
-from icl_lib.experiments.raw import (
-    RAW_EXPERIMENTS,
-    RAW_FAMILIES,
-    SNAPSHOTS,
-    first_layer_probe,
-    first_layer_view,
-)
-from icl_lib.experiments.registry import EXPERIMENTS, families, get
-from icl_lib.experiments.sequences import EVALUATION_SEED
+from icl_lib.experiments import named
+from icl_lib.experiments.catalogue import elements
+from icl_lib.experiments.catalogue.registry import EXPERIMENTS, families, get
+from icl_lib.experiments.curves import FirstLayer, first_layer_probe, first_layer_view
+from icl_lib.experiments.data import NextState
+from icl_lib.experiments.run import EVALUATION_SEED
 from icl_lib.models.config import TransformerConfig
 from icl_lib.models.transformer import Transformer
+from icl_lib.tasks.dynamics import LinearDynamics, NonlinearDynamics, PartiallyObserved
 from icl_lib.tasks.randomness import generators
 from icl_lib.theory import sequences as theory
 
-FIRST = [run for run, _ in RAW_FAMILIES]
+FIRST = [run for run, _ in elements.FAMILIES]
+RUNS = [first.with_seed(seed) for first, count in elements.FAMILIES for seed in range(count)]
+LAWS = {
+    "linear": LinearDynamics,
+    "partial": PartiallyObserved,
+    "nonlinear": NonlinearDynamics,
+}
 DEPTHS = {"softmax2": 2, "softmax3": 3, "softmax7": 7, "hybrid": 2, "fullmesa": 2}
 
 
@@ -42,16 +45,16 @@ class TestRegistry:
             *(f"partial-{f}-s0" for f in ("softmax7", "hybrid")),
             *(f"{t}-{k}-s0" for t in ("nonlinear", "long") for k in ("softmax7", "hybrid")),
         }
-        assert set(RAW_EXPERIMENTS) == expected
-        assert all(EXPERIMENTS[name] is run for name, run in RAW_EXPERIMENTS.items())
+        assert {run.name for run in RUNS} == expected
+        assert all(EXPERIMENTS[run.name] == run for run in RUNS)
         assert all(run.family in families() for run in FIRST)
-        assert EVALUATION_SEED not in {run.seed for run in RAW_EXPERIMENTS.values()}
+        assert EVALUATION_SEED not in {run.seed for run in RUNS}
 
     @pytest.mark.parametrize("run", FIRST, ids=lambda run: run.family)
     def test_entries_say_what_their_name_says(self, run):
         words = run.family.split("-")
         task = words[0] if words[0] in ("partial", "nonlinear") else "linear"
-        assert run.task == task and run.metric == "loss" and run.seed == 0
+        assert type(run.task.dynamics) is LAWS[task] and run.metric == "loss" and run.seed == 0
         (kind,) = [word for word in words if word in DEPTHS]
         layers = run.model.layers
         assert len(layers) == DEPTHS[kind]
@@ -60,7 +63,7 @@ class TestRegistry:
         else:
             assert set(layers) == {"mesa" if kind == "fullmesa" else "softmax"}
         n = int(words[-1][1:]) if words[-1].startswith("n") else {"partial": 5}.get(task, 10)
-        assert run.model.n == n == run.dynamics.sample(1, 2, generators(0)).states.shape[-1]
+        assert run.model.n == n == run.task.dynamics.sample(1, 2, generators(0)).states.shape[-1]
         assert (run.model.clip is not None) == ("mesa" in layers)
         assert (run.model.mlp > 0) == run.model.unit_keys == (task == "nonlinear")
         assert run.length == {"long": 224}.get(words[0], {4: 16, 20: 80}.get(n, 50))
@@ -70,15 +73,16 @@ class TestRegistry:
     @pytest.mark.parametrize("run", FIRST, ids=lambda run: run.family)
     def test_settings_of_the_paper_and_plain_data(self, run):
         wanted = run.family.split("-")[0].rstrip("0123456789")
-        assert run.paper == get(run.name).paper and "steps" in run.paper
-        other = {"softmax": "10000", "hybrid": "12000", "fullmesa": "3000", "partial": "12 heads"}
-        assert other.get(wanted, {"nonlinear": "40000", "long": "T = 224"}.get(wanted)) in run.paper
+        assert run.published == get(run.name).published
+        steps = {"softmax": 10000, "hybrid": 20000, "fullmesa": 3000, "partial": 20000}
+        known = {**steps, "nonlinear": 40000, "long": 15000}
+        assert run.published.steps == known[wanted] and run.published.lr
         plain = json.loads(json.dumps(run.configuration()))
         assert TransformerConfig(**plain["model"]) == run.model
         assert plain["name"] == run.name and tuple(plain["snapshots"]) == run.snapshots
         if run.snapshots:
             assert run.snapshots[0] == 0 and run.snapshots[-1] == run.training.steps
-            assert run.snapshots == tuple(s for s in SNAPSHOTS if s <= run.training.steps)
+            assert run.snapshots == tuple(s for s in elements.SNAPSHOTS if s <= run.training.steps)
 
     @pytest.mark.parametrize("run", FIRST, ids=lambda run: run.family)
     def test_models(self, run):
@@ -89,16 +93,12 @@ class TestRegistry:
         expected = 2 * c.n * c.width + len(c.layers) * a_layer + codes + lambdas
         assert sum(weight.numel() for weight in model.parameters()) == expected
 
-    def test_tasks(self):
-        message = r"task must be one of \('linear', 'partial', 'nonlinear'\), got 'fixed'"
-        with pytest.raises(ValueError, match=message):
-            replace(SOFTMAX, task="fixed")
-
     def test_initial_weights_depend_on_the_seed_alone(self):
         torch.manual_seed(0)
         first = SOFTMAX.build_model().state_dict()
         torch.manual_seed(1)
-        again = replace(SOFTMAX, task="nonlinear", batch=9).build_model().state_dict()
+        bent = NextState(NonlinearDynamics())
+        again = replace(SOFTMAX, task=bent, batch=9).build_model().state_dict()
         other = SOFTMAX.with_seed(1).build_model().state_dict()
         assert all(torch.equal(first[key], again[key]) for key in first)
         assert not torch.equal(first["embed.weight"], other["embed.weight"])
@@ -111,7 +111,7 @@ class TestLoss:
     @pytest.mark.parametrize("run", [SOFTMAX, MESA], ids=lambda run: run.family)
     def test_loss_by_loops(self, run):
         model = run.build_model()
-        s = run.dynamics.sample(4, 12, generators(0, 5)).states
+        s = run.task.dynamics.sample(4, 12, generators(0, 5)).states
         errors = []
         for b in range(4):
             for t in range(12):
@@ -130,7 +130,7 @@ class TestLoss:
     def test_evaluation_by_hand(self, name):
         run = EXPERIMENTS[name]
         model = run.build_model()
-        s = run.dynamics.sample(64, 12, generators(EVALUATION_SEED))
+        s = run.task.dynamics.sample(64, 12, generators(EVALUATION_SEED))
         predictions = model(s.inputs).detach().numpy()
         each = [
             theory.sequence_loss(p, y.numpy()) for p, y in zip(predictions, s.targets, strict=True)
@@ -145,7 +145,7 @@ class TestLoss:
         small = replace(run, batch=4, length=12)
         with torch.no_grad():
             loss = float(small.loss_at(small.build_model(), 0))
-        targets = small.dynamics.sample(4, 12, generators(0, 0)).targets.numpy()
+        targets = small.task.dynamics.sample(4, 12, generators(0, 0)).targets.numpy()
         zero = theory.sequence_loss(np.zeros_like(targets), targets)
         assert loss == pytest.approx(zero, rel=0.1)
 
@@ -154,7 +154,7 @@ class TestLoss:
 class TestCurves:
     @pytest.mark.parametrize("name", [SOFTMAX.name, MESA.name])
     def test_kinds_and_shapes(self, name):
-        metadata = runs.train_experiment(name, progress=False)
+        metadata = named.train(name, progress=False)
         curves = metadata["curves"]
         assert list(curves) == ["steps", "probe", "sensitivity", "attention"]
         assert curves["steps"] == [0, 2, 6]
@@ -164,16 +164,16 @@ class TestCurves:
         assert np.shape(curves["attention"]) == shape
         assert curves == json.loads(json.dumps(curves))
         assert curves["probe"][0] != curves["probe"][-1]  # the weights of every step are loaded
-        model, _ = checkpoint.load(name)
+        model, _ = named.load(name)
         run = EXPERIMENTS[name]
-        view = first_layer_view(model, run.test_set.inputs[:48], run.probe_ridge)
+        view = first_layer_view(model, run.test_set()[0][:48], run.watched.ridge, 24)
         for kind, value in view.items():
             assert np.array(curves[kind][-1]) == pytest.approx(np.array(value), abs=2e-6)
 
     def test_the_penalty_is_relative_to_the_features(self):
         model = MESA.build_model()
-        states = MESA.dynamics.sample(48, 12, generators(3)).inputs
-        probe = first_layer_view(model, states, 0.01)["probe"]
+        states = MESA.task.dynamics.sample(48, 12, generators(3)).inputs
+        probe = first_layer_view(model, states, 0.01, 24)["probe"]
         x = model.streams(states)[1][:, -1].detach().double().numpy()
         s = states.double().numpy()
         ridge = Ridge(alpha=0.01 * (x[:24] ** 2).sum(), fit_intercept=False)
@@ -181,7 +181,8 @@ class TestCurves:
             fitted = ridge.fit(x[:24], s[:24, 11 - j])
             error = mean_squared_error(s[24:, 11 - j], fitted.predict(x[24:]))
             assert probe[j] == pytest.approx(error, abs=1e-6)
-        assert (MESA.probe_ridge, SOFTMAX.probe_ridge) == (1e-6, 0.0)
+        assert get("partial-hybrid-s0").watched == FirstLayer(ridge=1e-6)
+        assert get("softmax3-s0").watched == FirstLayer(ridge=0.0)
 
     @pytest.mark.parametrize(
         ("shape", "message"),
@@ -194,13 +195,13 @@ class TestCurves:
     def test_too_few_states(self, shape, message):
         """A negative position would count from the end."""
         with pytest.raises(ValueError, match=message):
-            first_layer_probe(SOFTMAX.build_model(), torch.zeros(shape))
+            first_layer_probe(SOFTMAX.build_model(), torch.zeros(shape), fit=24)
 
     def test_by_hand(self):
         """Distance j = 0, ..., 7 from the last position of 12: probes, gradients and weights."""
         model = SOFTMAX.build_model()
-        states = SOFTMAX.dynamics.sample(48, 12, generators(3)).inputs
-        view = first_layer_view(model, states)
+        states = SOFTMAX.task.dynamics.sample(48, 12, generators(3)).inputs
+        view = first_layer_view(model, states, fit=24)
         last = model.streams(states)[1][:, -1].detach().double().numpy()
         s = states.double().numpy()
         weights = model.run_with_cache(states)[1]["blocks.0.weights"]
@@ -225,18 +226,18 @@ class TestCheckpoints:
     @pytest.mark.parametrize("name", [SOFTMAX.name, MESA.name])
     def test_round_trip(self, name):
         run = EXPERIMENTS[name]
-        metadata = runs.train_experiment(name, progress=False)
-        model, read = checkpoint.load(name)
+        metadata = named.train(name, progress=False)
+        model, read = named.load(name)
         assert not model.training and model.config == run.model
         assert read["configuration"] == json.loads(json.dumps(run.configuration()))
         start = run.build_model().state_dict()
         assert not torch.equal(model.state_dict()["embed.weight"], start["embed.weight"])
         assert run.evaluate(model) == metadata["metrics"] == read["metrics"]
-        assert runs.verify(name).ok and runs.completed(run.family) == [name]
+        assert named.verify(name).ok and named.completed(run.family) == [name]
 
     def test_other_layers_are_another_run(self, monkeypatch):
-        runs.train_experiment(SOFTMAX.name, progress=False)
+        named.train(SOFTMAX.name, progress=False)
         other = replace(SOFTMAX, model=replace(SOFTMAX.model, layer_norm=False))
         monkeypatch.setitem(EXPERIMENTS, SOFTMAX.name, other)
         with pytest.raises(ValueError, match="belongs to the configuration"):
-            checkpoint.load(SOFTMAX.name)
+            named.load(SOFTMAX.name)

@@ -24,9 +24,10 @@ from tiny_experiments import (  # noqa: F401 - fixtures
 )
 from training_examples import content_of
 
-from icl_lib.experiments import checkpoint, runs, storage
+from icl_lib.experiments import checkpoint, named, storage
 from icl_lib.experiments.__main__ import main
-from icl_lib.experiments.registry import Experiment
+from icl_lib.experiments.catalogue.registry import get
+from icl_lib.experiments.run import Run
 from icl_lib.training import TrainingError
 
 pytestmark = pytest.mark.usefixtures("workplace")
@@ -36,19 +37,19 @@ Usage = namedtuple("Usage", "total used free")
 # trains the tiny run in another process, and says so at its first step
 TRAIN = """
 import time
-from tiny_experiments import EXPERIMENTS, NAME, TINY, Experiment
-from icl_lib.experiments import runs
+from tiny_experiments import EXPERIMENTS, NAME, TINY, Run
+from icl_lib.experiments import named
 
-original = Experiment.loss_at
+original = Run.loss_at
 
 def slow(self, model, step):
     print(step, flush=True)
     time.sleep(0.05 if step < 6 else 60)
     return original(self, model, step)
 
-Experiment.loss_at = slow
+Run.loss_at = slow
 EXPERIMENTS[NAME] = TINY
-runs.train_experiment(NAME, progress=False, save_every=4)
+named.train(NAME, progress=False, save_every=4)
 """
 
 
@@ -72,7 +73,7 @@ class TestRecord:
         for writer in writers:
             writer.join(timeout=120)
             assert writer.exitcode == 0
-        entries = runs.record()
+        entries = named.record()
         assert set(entries) == {f"w{w}-n{n}" for w in range(2) for n in range(60)}
         assert all(entry["loss"] == float(name.split("-n")[1]) for name, entry in entries.items())
 
@@ -97,13 +98,13 @@ class TestRecord:
         checkpoint.folder().mkdir()
         path = storage.record_path()
         path.write_bytes(content)
-        monkeypatch.setattr(Experiment, "loss_at", never)
+        monkeypatch.setattr(Run, "loss_at", never)
         for command in (["train", NAME], ["list"], ["show", NAME], ["verify", "all"]):
             assert main(command) == 1
             captured = capsys.readouterr()
             assert captured.out == "" and f"record {path}" in captured.err
             assert captured.err.count("\n") == 1
-        for function in (runs.completed, runs.seed_band):
+        for function in (named.completed, named.seed_band):
             with pytest.raises(ValueError, match="record .*record.json"):
                 function("tiny-fixed-n3")
         with pytest.raises(ValueError, match=r"record .*record.json"):
@@ -113,13 +114,13 @@ class TestRecord:
     def test_a_folder_in_its_place(self):
         storage.record_path().mkdir(parents=True)
         with pytest.raises(ValueError, match="record.json is damaged: .*Is a directory"):
-            runs.train_experiment(NAME, progress=False)
+            named.train(NAME, progress=False)
 
     @pytest.mark.parametrize("entry", [None, {}, {"status": 3}, {"status": "failed", "loss": "x"}])
     def test_bad_entries_are_not_written(self, entry):
         with pytest.raises(ValueError, match=f"record.json, entry '{NAME}': "):
             storage.add_entry(NAME, entry)
-        assert runs.record() == {}
+        assert named.record() == {}
 
     @pytest.mark.parametrize("value", [0, -0.5, None])
     def test_no_band_from_metrics_without_a_logarithm(self, value):
@@ -129,11 +130,11 @@ class TestRecord:
             storage.add_entry(f"tiny-fixed-n3-s{seed}", entry)
         message = r"record .*record.json must hold positive metrics, got \{'tiny-fixed-n3-s1'"
         with pytest.raises(ValueError, match=message):
-            runs.seed_band("tiny-fixed-n3")
+            named.seed_band("tiny-fixed-n3")
 
     @pytest.mark.parametrize("family", [None, 3, ["lsa1-k20"]])
     def test_families_of_another_kind(self, family):
-        for function in (runs.completed, runs.seed_band):
+        for function in (named.completed, named.seed_band):
             with pytest.raises(ValueError, match="family must be a name such as"):
                 function(family)
 
@@ -157,11 +158,11 @@ class TestTwoProcesses:
             assert main([command, NAME]) == 1
             message = capsys.readouterr().err
             assert f"{NAME} is being trained by process {other.pid} (lock " in message
-        assert content_of(storage.state_path(NAME))["step"] == 4
+        assert content_of(storage.state_path(get(NAME)))["step"] == 4
         other.kill()
         assert other.wait(timeout=60) == -signal.SIGKILL
         assert main(["train", NAME]) == 0  # the system has freed the lock
-        resumed = metadata_of(checkpoint.path_of(NAME))
+        resumed = metadata_of(named.path_of(NAME))
         assert resumed["content_sha256"] == runs_alone()
         assert not list(storage.state_folder().glob("*.p*"))
 
@@ -185,9 +186,9 @@ class TestTwoProcesses:
 
 def runs_alone() -> str:
     """The hash of the run when nothing interferes."""
-    checkpoint.path_of(NAME).unlink(missing_ok=True)
-    runs.train_experiment(NAME, progress=False)
-    return metadata_of(checkpoint.path_of(NAME))["content_sha256"]
+    named.path_of(NAME).unlink(missing_ok=True)
+    named.train(NAME, progress=False)
+    return metadata_of(named.path_of(NAME))["content_sha256"]
 
 
 class TestBefore:
@@ -195,7 +196,7 @@ class TestBefore:
 
     @pytest.fixture(autouse=True)
     def no_training(self, monkeypatch):
-        monkeypatch.setattr(Experiment, "loss_at", never)
+        monkeypatch.setattr(Run, "loss_at", never)
 
     @pytest.mark.parametrize("full", ["checkpoints", "state"])
     def test_a_full_disk(self, full, workplace, monkeypatch, capsys):
@@ -227,12 +228,12 @@ class TestBefore:
         for folder in (workplace / "file" / "inner", workplace / "file"):
             monkeypatch.setenv(setting, str(folder))
             with pytest.raises(OSError, match=f"folder {folder} cannot be written to: "):
-                runs.train_experiment(NAME, progress=False)
+                named.train(NAME, progress=False)
 
     def test_a_folder_in_the_place_of_the_checkpoint(self):
-        checkpoint.path_of(NAME).mkdir(parents=True)
+        named.path_of(NAME).mkdir(parents=True)
         with pytest.raises(OSError, match=f"{NAME}.safetensors is a folder, expected a file"):
-            runs.train_experiment(NAME, progress=False)
+            named.train(NAME, progress=False)
 
 
 def test_the_needed_room_is_what_is_written(monkeypatch):
@@ -242,10 +243,10 @@ def test_the_needed_room_is_what_is_written(monkeypatch):
     needed = storage.needed_bytes(model, snapshots=1) - storage.SPARE_BYTES
     assert needed == 2 * 5 * weights
     big = torch.nn.Linear(400, 400)
-    monkeypatch.setattr(Experiment, "loss_at", stop_at(9))
+    monkeypatch.setattr(Run, "loss_at", stop_at(9))
     with pytest.raises(KeyboardInterrupt):
-        runs.train_experiment(NAME, progress=False, save_every=4)
-    assert storage.state_path(NAME).stat().st_size < storage.needed_bytes(model, 0)
+        named.train(NAME, progress=False, save_every=4)
+    assert storage.state_path(get(NAME)).stat().st_size < storage.needed_bytes(model, 0)
     assert storage.needed_bytes(big, 0) > 8 * 400 * 400 * 4
 
 
@@ -255,7 +256,7 @@ class TestAfter:
     @pytest.mark.parametrize("failing", [f"{NAME}.safetensors", "record.json"])
     @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES])
     def test_the_result_is_kept_and_stored_later(self, failing, code, monkeypatch, capsys):
-        expected, path = runs_alone(), checkpoint.path_of(NAME)
+        expected, path = runs_alone(), named.path_of(NAME)
         path.unlink()
         real = os.replace
 
@@ -267,33 +268,33 @@ class TestAfter:
         with monkeypatch.context() as patch:
             patch.setattr(os, "replace", replace_file)
             assert main(["train", NAME]) == 1
-        state, message = storage.state_path(NAME), capsys.readouterr().err
+        state, message = storage.state_path(get(NAME)), capsys.readouterr().err
         assert f"could not be stored in {checkpoint.folder()}" in message
         assert os.strerror(code) in message and f"is kept in {state}" in message
         assert f"icl_lib.experiments train {NAME} stores it without training" in message
         assert content_of(state)["step"] == TINY.training.steps
         assert not list(path.parent.glob("*.partial"))
-        monkeypatch.setattr(Experiment, "loss_at", never)
+        monkeypatch.setattr(Run, "loss_at", never)
         assert main(["train", NAME]) == 0
         assert metadata_of(path)["content_sha256"] == expected and not state.exists()
-        assert runs.record()[NAME]["status"] == "completed" and runs.verify(NAME).ok
+        assert named.record()[NAME]["status"] == "completed" and named.verify(NAME).ok
 
     def test_a_record_that_is_damaged_meanwhile(self, monkeypatch, capsys):
-        def damage(self, model, original=Experiment.evaluate):
+        def damage(self, model, original=Run.evaluate):
             checkpoint.folder().mkdir(exist_ok=True)
             storage.record_path().write_text("{", encoding="utf-8")
             return original(self, model)
 
-        monkeypatch.setattr(Experiment, "evaluate", damage)
+        monkeypatch.setattr(Run, "evaluate", damage)
         assert main(["train", NAME]) == 1
         message = capsys.readouterr().err
         assert "record.json is damaged" in message and "is kept in" in message
-        assert content_of(storage.state_path(NAME))["step"] == TINY.training.steps
+        assert content_of(storage.state_path(get(NAME)))["step"] == TINY.training.steps
 
     @pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
     def test_an_evaluation_without_a_number(self, value, monkeypatch):
-        monkeypatch.setattr(Experiment, "evaluate", lambda self, model: {"normalised_error": value})
+        monkeypatch.setattr(Run, "evaluate", lambda self, model: {"normalised_error": value})
         with pytest.raises(TrainingError, match="the evaluation gives .* expected finite numbers"):
-            runs.train_experiment(NAME, progress=False)
-        assert runs.record()[NAME]["status"] == "failed"
-        assert not checkpoint.path_of(NAME).exists()
+            named.train(NAME, progress=False)
+        assert named.record()[NAME]["status"] == "failed"
+        assert not named.path_of(NAME).exists()

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from icl_lib import scrubber as module
-from icl_lib.scrubber import Scrubber, scrubber
+from icl_lib.teaching import scrubber as module
+from icl_lib.teaching.scrubber import Scrubber, scrubber
 
 pytestmark = pytest.mark.usefixtures("clean")
 

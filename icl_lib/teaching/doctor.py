@@ -1,8 +1,8 @@
 """Say whether this machine can run the book, and what to do where it cannot.
 
-``python -m icl_lib.doctor`` prints one line a check, [OK], [WARN] (the book works, something
-optional does not) or [FAIL] with the remedy, and exits with 1 when a check failed. Every check is
-a function that returns a `Check`, so that tests can feed it a broken machine.
+``python -m icl_lib.teaching.doctor`` prints one line a check, [OK], [WARN] (the book works,
+something optional does not) or [FAIL] with the remedy, and exits with 1 when a check failed. Every
+check is a function that returns a `Check`, so that tests can feed it a broken machine.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 NEEDED = (
     *("torch", "numpy", "scipy", "matplotlib", "tqdm"),
     *("safetensors", "filelock", "pyyaml", "psutil"),
