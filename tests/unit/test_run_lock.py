@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tiny_experiments import NAME, temporary_workplace  # noqa: F401 - a fixture
 
-from icl_lib.experiments import runs, storage
+from icl_lib.experiments import named, storage
 
 
 @pytest.mark.usefixtures("workplace")
@@ -18,4 +18,4 @@ def test_an_owner_that_cannot_be_read(content):
         if content is not None:
             owner.write_bytes(content)
         with pytest.raises(OSError, match="is being trained by process unknown"):
-            runs.train_experiment(NAME, progress=False)
+            named.train(NAME, progress=False)
