@@ -4,8 +4,9 @@ import os
 import re
 from pathlib import Path
 
-import book_css
 from sphinx.errors import ConfigError
+
+import book_css
 
 URL = re.compile(r"https://[\w.-]+(/[\w.-]+)+")
 BUTTONS = ("use_repository_button", "use_issues_button", "use_edit_page_button")

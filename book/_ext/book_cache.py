@@ -11,8 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import book_store
 from sphinx.errors import ExtensionError
+
+import book_store
 
 COMMAND = ("-m", "pytest", "-q", "--no-header", "-rN", "-p", "no:cacheprovider")
 

@@ -7,12 +7,12 @@ leads to the ledger. Claims that follow each other directly share one block.
 
 from html import escape
 
-from book_ledger import anchor
-from book_payloads import chapters, claims_file
 from docutils import nodes
-
 from icl_lib.claims.verdicts import margin, null_value
 from icl_lib.claims.words import describe, short, tolerance_in_words
+
+from book_ledger import anchor
+from book_payloads import chapters, claims_file
 
 MARKS = {
     "reproduced": "\u2713",

@@ -2,6 +2,11 @@
 
 from collections import Counter
 
+from docutils import nodes
+from icl_lib.claims import verdicts, words
+from sphinx.errors import ExtensionError
+from sphinx.util.docutils import SphinxDirective
+
 from book_papers import (
     DEFAULT,
     LATER,
@@ -13,11 +18,6 @@ from book_papers import (
 )
 from book_payloads import chapter_title, chapters, checked_claims, claims_file, placeholder
 from book_tables import code, joined, link, paragraph, table
-from docutils import nodes
-from sphinx.errors import ExtensionError
-from sphinx.util.docutils import SphinxDirective
-
-from icl_lib.claims import verdicts, words
 
 BOUNDS = {"at_most": "at most ", "at_least": "at least "}
 

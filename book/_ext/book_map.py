@@ -4,12 +4,13 @@ import ast
 import importlib
 from pathlib import Path
 
+from sphinx.errors import ExtensionError
+from sphinx.util.docutils import SphinxDirective
+
 from book_ledger import anchor
 from book_papers import DEFAULT, LATER, claims_of, identifier, paper_placeholder, papers
 from book_payloads import chapter_title, chapters, claims_file
 from book_tables import code, joined, link, outside_link, paragraph, table
-from sphinx.errors import ExtensionError
-from sphinx.util.docutils import SphinxDirective
 
 
 class PaperMap(SphinxDirective):

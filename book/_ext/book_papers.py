@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import yaml
-from book_payloads import placeholder
 from sphinx.errors import ExtensionError
+
+from book_payloads import placeholder
 
 DEFAULT = "zhang2024"  # the paper of a claim or a table that names none
 LATER = "a later chapter"

@@ -4,13 +4,13 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import book_checks
-import book_store
 from docutils import nodes
-from sphinx.errors import ExtensionError
-
 from icl_lib.claims import files
 from icl_lib.claims.cells import CLAIM_MIME, RUN_MIME
+from sphinx.errors import ExtensionError
+
+import book_checks
+import book_store
 
 
 class Generated(nodes.General, nodes.Element):

@@ -10,11 +10,12 @@ import shutil
 import time
 from pathlib import Path
 
+import pytest
+from filelock import FileLock
+
 import book_checks
 import book_store
-import pytest
 from book_digest import chapter_digest, read_notebook
-from filelock import FileLock
 
 ROOT = book_store.ROOT
 BUILD = ROOT / "_build"

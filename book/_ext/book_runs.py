@@ -6,10 +6,10 @@ As a program: prints the reports of the stored executions (``icl_lib.claims.run_
 import sys
 from pathlib import Path
 
+from icl_lib.claims.cells import RUN_MIME
+
 import book_checks
 import book_store
-
-from icl_lib.claims.cells import RUN_MIME
 
 CPU_BUDGET = 45  # seconds of kernel CPU time a notebook
 TOTAL_BUDGET = 420  # seconds for all notebooks together

@@ -12,10 +12,11 @@ import shutil
 import sys
 from pathlib import Path
 
-import book_cache
-import book_store
 from docutils import nodes
 from sphinx.util.logging import get_node_location
+
+import book_cache
+import book_store
 
 ROOT = book_store.ROOT
 STATE = "site.json"

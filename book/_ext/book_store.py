@@ -12,6 +12,7 @@ from copy import deepcopy
 from pathlib import Path
 
 import nbformat
+
 from book_digest import chapter_digest, code_cells, file_sha256, read_notebook
 
 ROOT = Path(__file__).resolve().parents[2]

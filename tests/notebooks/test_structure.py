@@ -142,7 +142,8 @@ def test_last_code_cell_reports_the_run(notebook):
 
 
 def test_code_cells_are_short(notebook):
-    lengths = {cell.id: code_lines(cell) for cell in notebook.code}
+    shown = [c for c in notebook.code if "hide-input" not in c.metadata.get("tags", [])]
+    lengths = {cell.id: code_lines(cell) for cell in shown}
     assert {name: n for name, n in lengths.items() if n > HARD_LIMIT} == {}
     long = {name: n for name, n in lengths.items() if n > SOFT_LIMIT}
     assert len(long) <= 1, f"more than one cell above {SOFT_LIMIT} lines: {long}"
@@ -150,13 +151,33 @@ def test_code_cells_are_short(notebook):
 
 
 def test_code_lines_fit_the_page(notebook):
+    """84 characters: what the column holds at 1280 px (tests/site measures it)."""
     wide = [
         f"{cell.id}: {line}"
         for cell in notebook.code
         for line in cell.source.splitlines()
-        if len(line) > 100
+        if len(line) > 84
     ]
     assert wide == []
+
+
+def test_plotting_code_is_folded(notebook):
+    """The reader sees the figure; its code opens on demand, and hides nothing that is argued."""
+    for cell in notebook.code:
+        tags, shown = cell.metadata.get("tags", []), cell.metadata.get("mystnb", {})
+        if not figures(cell) and "scrubber(" not in cell.source:
+            assert shown.get("code_prompt_show") is None, cell.id
+            continue
+        assert "hide-input" in tags, f"{cell.id}: a figure's code is not folded"
+        assert shown["code_prompt_show"] == "Show plotting code", cell.id
+        assert not re.search(r"\b(claim|check|train)\(", cell.source), f"{cell.id}: hides more"
+
+
+def test_an_opened_notebook_hides_answers(notebook):
+    """JupyterLab collapses a cell whose source is hidden; the solution stands below its starter."""
+    for cell in notebook.node.cells:
+        if {"solution", "teacher"} & set(cell.metadata.get("tags", [])):
+            assert cell.metadata.get("jupyter", {}).get("source_hidden") is True, cell.id
 
 
 def test_every_figure_is_described(notebook):
