@@ -208,31 +208,33 @@ TABLE: dict[str, Entry] = {
     "theory.solvers.gradient_descent": Entry(fits=("xs", "ys", "x_query", "w0")),
     "theory.solvers.bayes_linear": Entry(fits=("xs", "ys", "x_query", "prior")),
     "theory.solvers.prefix_predictions": PROMPT,
-    "probing.Probe.predict": Entry(skip={"self": "the probe"}),
-    "probing.fit_probe": Entry(fits=("targets",)),
-    "probing.unexplained_variance": Entry(
+    "analysis.probing.Probe.predict": Entry(skip={"self": "the probe"}),
+    "analysis.probing.fit_probe": Entry(fits=("targets",)),
+    "analysis.probing.unexplained_variance": Entry(
         own={"probe": lambda rng, d: Probe(eighths(rng, d, 2), eighths(rng, 2))},
         fits=("features", "targets", "probe"),
     ),
-    "probing.probe_errors": Entry(
+    "analysis.probing.probe_errors": Entry(
         own={"targets": lambda rng, d: eighths(rng, 9, T, 2)},
         fits=("targets", "n_fit", "positions"),
     ),
-    "probing.token_probe_errors": Entry(
+    "analysis.probing.token_probe_errors": Entry(
         own={"states": lambda rng, d: eighths(rng, 9, T, 2)},
         fits=("states", "n_fit", "positions"),
     ),
-    "plotting.use_style": PLAIN,
-    "plotting.panels": PLAIN,
-    "plotting.curve_with_band": Entry(
+    "teaching.plotting.use_style": PLAIN,
+    "teaching.plotting.panels": PLAIN,
+    "teaching.plotting.curve_with_band": Entry(
         skip=NOT_DATA,
         fits=("samples",),
         allow={"linestyle": ("None",)},  # matplotlib's own cycle
     ),
-    "plotting.reference_line": Entry(skip=NOT_DATA),
-    "plotting.matrix": Entry(own={"values": lambda rng, d: eighths(rng, 3, 2)}, skip=NOT_DATA),
-    "plotting.bars": Entry(skip=NOT_DATA, fits=("series",)),
-    "scrubber.scrubber": Entry(
+    "teaching.plotting.reference_line": Entry(skip=NOT_DATA),
+    "teaching.plotting.matrix": Entry(
+        own={"values": lambda rng, d: eighths(rng, 3, 2)}, skip=NOT_DATA
+    ),
+    "teaching.plotting.bars": Entry(skip=NOT_DATA, fits=("series",)),
+    "teaching.scrubber.scrubber": Entry(
         own={"name": lambda rng, d: "fig-line"},
     ),
     "exercises.checker.Exercises.run": PLAIN,

@@ -20,7 +20,7 @@ from icl_lib.theory import _integration
 
 pytestmark = pytest.mark.usefixtures("clean")
 
-PARTS = ("theory", "probing", "plotting", "scrubber", "exercises")
+PARTS = ("theory", "analysis.probing", "teaching.plotting", "teaching.scrubber", "exercises")
 CALLABLES = {
     name.removeprefix("icl_lib."): function
     for name, function in public_callables(*(f"icl_lib.{part}" for part in PARTS)).items()
@@ -47,7 +47,7 @@ def _call(name: str, seed: int, d: int):
     known = arguments(rng, d)
     known |= {argument: build(rng, d) for argument, build in TABLE[name].own.items()}
     function = CALLABLES[name]
-    if name == "probing.Probe.predict":
+    if name == "analysis.probing.Probe.predict":
         function = Probe(known["u11"], known["w"]).predict
     if name.startswith("exercises.checker.Exercises."):
         function = getattr(part1.EXERCISES, name.rpartition(".")[2])

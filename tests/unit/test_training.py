@@ -94,12 +94,12 @@ class TestSteps:
         quiet(Point(0.0, 0.0), loss_at, config(6))
         assert seen == list(range(6))
 
-    def test_one_thread(self):
+    def test_the_callers_threads_stay(self):
         before = torch.get_num_threads()
         try:
             torch.set_num_threads(2)
             quiet(Point(0.0, 0.0), quadratic, config(1))
-            assert torch.get_num_threads() == 1
+            assert torch.get_num_threads() == 2
         finally:
             torch.set_num_threads(before)
 
