@@ -43,6 +43,10 @@ TESTS = {
     "models/constructions.py": ["test_constructions.py", "test_copying_layer.py"],
     "analysis/probing.py": ["test_probing.py"],
     "exercises/part2.py": ["test_exercises.py"],
+    "experiments/curves.py": ["test_raw_experiments.py"],
+    "experiments/networks.py": ["test_adapted_experiments.py"],
+    "experiments/run.py": ["test_adapted_experiments.py", "test_experiments.py"],
+    "experiments/judging.py": ["test_adapted_experiments.py", "test_experiments.py"],
 }
 
 _OPTIMUM = [

@@ -45,7 +45,10 @@ _PROBING = [
 ]
 _RAW_RUNS = [
     ("first_layer_weights(model, maps).mean(0)", "first_layer_weights(model, maps).mean(1)"),
-    ("moving.load_state_dict(weights)", "moving.load_state_dict(snapshots[-1][1])"),
+    (
+        "moving.load_state_dict(weights)\n            columns",
+        "moving.load_state_dict(snapshots[-1][1])\n            columns",
+    ),
     ("[states.shape[1] - 1 - j for j", "[j for j"),
 ]
 _ADAPTED_RUNS = [

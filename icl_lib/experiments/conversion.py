@@ -83,7 +83,7 @@ def convert(path: str | Path, run: Experiment) -> bool:
     return True
 
 
-def former(old: dict) -> dict:
+def former(old) -> dict:
     """Return what a former configuration says, under the names of today: "model.steps" and so on.
 
     Every field of it is used up; one that is unknown raises ``KeyError``.

@@ -89,16 +89,23 @@ class LayerDistances(_Judge):
 
     metric = "loss"
 
-    def loss(self, predict: Imitation, batch: Batch) -> Tensor:
+    def loss(self, predict: Predictor, batch: Batch) -> Tensor:
         """Return the training loss: the distances of all layers, their sum."""
         states, _ = batch
         return predict(states).sum()
 
-    def scores(self, predict: Imitation, batch: Batch) -> dict[str, float]:
+    def scores(self, predict: Predictor, batch: Batch) -> dict[str, float]:
         """Return "loss_1", ...: the loss with that layer replaced, over the original's loss.
 
         "loss" is the mean of these ratios over the layers.
+
+        Raises
+        ------
+        ValueError
+            If ``predict`` is no :class:`icl_lib.experiments.networks.Imitation`.
         """
+        if not isinstance(predict, Imitation):
+            raise ValueError(f"predict must be an Imitation of layers, got {predict!r}")
         states, targets = batch
         reference = loss_of(predict.original, batch)
         with torch.no_grad():

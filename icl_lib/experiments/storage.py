@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 from filelock import FileLock, Timeout
@@ -174,6 +175,6 @@ def _check_entry(path: Path, name: str, entry) -> None:
             raise ValueError(f"{where} {key} must be a finite number, got {value!r}")
 
 
-def is_number(value) -> bool:
+def is_number(value) -> TypeGuard[float]:
     """Return whether ``value`` is a finite int or float, and no boolean."""
     return type(value) in (int, float) and abs(value) <= sys.float_info.max

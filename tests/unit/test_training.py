@@ -94,8 +94,7 @@ class TestSteps:
         quiet(Point(0.0, 0.0), loss_at, config(6))
         assert seen == list(range(6))
 
-    def test_the_number_of_threads_is_the_callers(self):
-        """The commands compute with one; a library call changes nothing for its caller."""
+    def test_the_callers_threads_stay(self):
         before = torch.get_num_threads()
         try:
             torch.set_num_threads(2)
