@@ -59,14 +59,14 @@ class TwinsConfig:
 class Imitation:
     """Linear twins on their frozen original: what a distillation is trained and judged by."""
 
-    def __init__(self, twins: LinearTwins, original: RawTransformer):
+    def __init__(self, twins: LinearTwins, original: Transformer):
         self.twins, self.original = twins, original
 
     def __call__(self, states: Tensor) -> Tensor:
         """Return each layer's distance to the original, (layers,), on states (B, T, n)."""
         return self.twins.losses(self.original, states)
 
-    def replaced(self) -> list[RawTransformer]:
+    def replaced(self) -> list[Transformer]:
         """Return the original with one layer replaced by its imitation, for every layer."""
         return [self.twins.install(self.original, k) for k in range(len(self.twins.layers))]
 
