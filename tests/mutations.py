@@ -16,6 +16,7 @@ UNIT = Path(__file__).resolve().parent / "unit"
 BAD_INPUT = "test_bad_input_theory.py"
 TRANSFORMER = [
     "test_activations.py",
+    "test_transformer_config.py",
     "test_transformer_constructed.py",
     "test_transformer_elements.py",
     "test_transformer_pairs.py",

@@ -10,6 +10,7 @@ from transformer_examples import CONFIGS, SIZES, build, every_config, inputs_of
 from transformer_oracles import elements, sines_first, vaswani
 
 from icl_lib.models.config import TransformerConfig
+from icl_lib.models.transformer import Transformer
 
 
 @every_config
@@ -96,3 +97,20 @@ def test_codes_of_the_oracle():
     codes = sines_first(vaswani(6, 8)).expand(2, -1, -1)
     expected = torch.einsum("hav,btv->btha", layer.w_q, torch.cat([seen, codes], dim=-1))
     assert torch.allclose(layer.project(seen)[:, :, 0], expected, atol=1e-13)
+
+
+def test_weights_of_the_generator():
+    """Seeds mean what they always meant: read-in, read-out, then block after block."""
+    config = TransformerConfig.elements(("softmax", "mesa"), mlp=50, biases=True)
+    model = Transformer(config, torch.Generator().manual_seed(3))
+    source = torch.Generator().manual_seed(3)
+    weights = [model.embed.weight, model.readout.weight]
+    for block in model.blocks:
+        weights += [getattr(block.attention, name) for name in ("w_q", "w_k", "w_v", "p")]
+        weights += [block.mlp.up.weight, block.mlp.down.weight]
+    for weight in weights:
+        drawn = torch.empty(weight.shape).normal_(0.0, 0.05, generator=source)
+        assert torch.equal(weight, drawn)
+    drawn = {id(weight) for weight in weights}
+    rest = [weight for weight in model.parameters() if id(weight) not in drawn]
+    assert len(rest) == 2 + 2 * (4 + 2) + 1 and all((bias == 0).all() for bias in rest)
