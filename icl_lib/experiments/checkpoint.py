@@ -22,9 +22,22 @@ CHANGING = ("wall_seconds", "content_sha256")  # what two runs of one command ma
 
 
 def folder() -> Path:
-    """Return the folder of the checkpoints: ``ICL_CHECKPOINTS`` or the repository's own."""
-    default = Path(__file__).resolve().parents[2] / "checkpoints"
-    return Path(os.environ.get("ICL_CHECKPOINTS") or default)
+    """Return the folder of the checkpoints: ``ICL_CHECKPOINTS`` or the repository's own.
+
+    Raises
+    ------
+    ValueError
+        If the library was installed without its repository, and no folder is named.
+    """
+    if named := os.environ.get("ICL_CHECKPOINTS"):
+        return Path(named)
+    repository = Path(__file__).resolve().parents[2]
+    if not (repository / "_toc.yml").is_file():
+        raise ValueError(
+            "checkpoints need the book's repository: clone it and work there, or name a folder in "
+            f"ICL_CHECKPOINTS; the library was installed without it, in {repository}"
+        )
+    return repository / "checkpoints"
 
 
 def path_of(run: Experiment) -> Path:
