@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
+import logging
 import time
 import uuid
 from collections.abc import Iterator
 
 from distributed import Client, LocalCluster, as_completed
+from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
 
 from icl_lib.experiments.sweeps.backends import WorkersLost
@@ -23,6 +24,8 @@ class DaskBackend:
     """The workers of the scheduler at ``address``; "local" starts ``workers`` processes here."""
 
     def __init__(self, address: str, workers: int):
+        # a lost connection is said in one line, see below; Dask adds pages to it
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
         self._address, self._cluster, self._client = address, None, None
         if address == LOCAL:
             self._cluster = LocalCluster(
@@ -59,7 +62,7 @@ class DaskBackend:
                     yield future.result(timeout=FIRST_WAIT)
                 except KilledWorker as error:
                     lost = error  # the others may still end
-                except asyncio.CancelledError as error:
+                except FutureCancelledError as error:
                     raise WorkersLost("the scheduler went away") from error
         except OSError as error:
             raise WorkersLost(f"the scheduler went away: {error}") from error
