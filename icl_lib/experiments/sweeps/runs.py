@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -53,11 +52,17 @@ def book_runs(families: list[str] | None = None) -> list:
     wanted = [
         run for run in registry.EXPERIMENTS.values() if not families or run.family in families
     ]
-    return sorted(wanted, key=_floor)
+    return sorted(wanted, key=floor_of)
 
 
-def _floor(run) -> int:
-    return max((1 + _floor(registry.get(name)) for name in run.below), default=0)
+def book_run(name: str):
+    """Return the run of the book with that name."""
+    return registry.get(name)
+
+
+def floor_of(run) -> int:
+    """Return how many runs have to be trained before this one, one on top of the other."""
+    return max((1 + floor_of(registry.get(name)) for name in run.below), default=0)
 
 
 def fit(run, folder: Path, save_every: int) -> tuple[Path, dict]:
@@ -128,9 +133,22 @@ def recorded(name: str) -> dict:
     return storage.record().get(name, {})
 
 
-def book_checkpoint(name: str) -> Path:
-    """Return where the book's checkpoint of a run lies."""
-    return checkpoint.path_of(name)
+def book_folder() -> str:
+    """Return the folder of the book's checkpoints."""
+    return str(checkpoint.folder())
+
+
+def book_weights(name: str) -> str | None:
+    """Return a hash of the weights of the book's checkpoint; None if it is missing or damaged."""
+    try:
+        return weights_sha256(checkpoint.path_of(name))
+    except ValueError:
+        return None
+
+
+def report_path() -> Path:
+    """Return where the committed report of reproduced runs lies."""
+    return storage.CHECKOUT / "book" / "reference" / "reproduced.json"
 
 
 def weights_sha256(path: Path) -> str:
@@ -146,11 +164,6 @@ def weights_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def metric_of(run) -> str:
-    """Return the name of the number by which a run is judged."""
-    return run.metric
-
-
 def seed_band(family: str) -> tuple[float, float] | None:
     """Return the band in which another seed or device should lie; None with fewer than two seeds.
 
@@ -160,11 +173,6 @@ def seed_band(family: str) -> tuple[float, float] | None:
         return runs.seed_band(family)
     except ValueError:
         return None
-
-
-def plain_configuration(run) -> dict:
-    """Return all settings of a run as plain data."""
-    return json.loads(json.dumps(run.configuration()))
 
 
 @cache
@@ -183,6 +191,6 @@ def commit() -> str:
     return head + ("+" if changed else "")
 
 
-def device() -> str:
-    """Return the device on which runs are trained here, in words."""
-    return checkpoint.versions()["device"]
+def versions() -> dict[str, str]:
+    """Return the versions and the device that a run depends on."""
+    return checkpoint.versions()

@@ -30,8 +30,8 @@ class Task:
     """One run of a sweep.
 
     ``scratch`` is a folder for the states of unfinished runs; ``bases`` maps the names of the
-    checkpoints that the run is trained on to the addresses of their stores (the book's own if a
-    name is absent); ``module`` is imported first, to add runs to the registry.
+    checkpoints that the run is trained on to the addresses of their stores (the book's own if
+    there are none); ``module`` is imported first, to add runs to the registry.
     """
 
     name: str
@@ -113,11 +113,10 @@ def _trained(task: Task, store: Store, folder: Path) -> dict:
     blob = path.read_bytes()
     record = {
         **_common(task, COMPLETED),
-        "metric": runs.metric_of(run),
+        "metric": run.metric,
         "metrics": metadata["metrics"],
         "final_loss": metadata["final_loss"],
         "seconds": metadata["wall_seconds"],
-        "versions": metadata["versions"],
         "sha256": sha256(blob),
         "weights_sha256": runs.weights_sha256(path),
         "earlier": _earlier(store.record(task.name), folder),
@@ -163,7 +162,8 @@ def _common(task: Task, status: str) -> dict:
         "settings": task.settings,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": socket.gethostname(),
-        "device": runs.device(),
+        "device": runs.versions()["device"],
+        "versions": runs.versions(),
         "commit": runs.commit(),
     }
 
