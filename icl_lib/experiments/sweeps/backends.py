@@ -59,7 +59,8 @@ class LokyBackend:
             try:
                 yield from parallel(joblib.delayed(perform)(task) for task in tasks)
             except BrokenProcessPool as error:
-                raise WorkersLost(f"a worker of this machine died: {error}") from error
+                why = str(error).partition("\n")[0].partition(". ")[0]
+                raise WorkersLost(f"a worker of this machine died: {why}") from error
 
     def close(self) -> None:
         """Let the workers go: they end by themselves when they have been idle for a while."""

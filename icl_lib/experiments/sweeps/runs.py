@@ -30,10 +30,13 @@ def make(family: str, seed: int, settings: dict[str, str], module: str | None = 
     Raises
     ------
     ValueError
-        If there is no such family, seed, field or value, or the seeds have an offset.
+        If there is no such family, seed, field, value or module, or the seeds have an offset.
     """
     if module is not None:
-        importlib.import_module(module)
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            raise ValueError(f"module {module!r} cannot be imported: {error}") from error
     if offset := seed_offset():  # other draws are another run, under the name of this one
         raise ValueError(f"{OFFSET_VARIABLE} must be 0 or unset, got {offset}")
     return with_settings(registry.get(f"{family}-s{seed}"), settings)
