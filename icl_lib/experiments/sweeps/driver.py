@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -68,9 +69,9 @@ def open_backend(workers: int | None, scheduler: str | None) -> Backend:
     workers = default_workers() if workers is None else workers
     if scheduler is None:
         return LokyBackend(workers)
-    from icl_lib.experiments.sweeps.dask_backend import DaskBackend  # Dask only when asked for
-
-    return DaskBackend(scheduler, workers)
+    # Dask only when asked for
+    dask_backend = importlib.import_module("icl_lib.experiments.sweeps.dask_backend")
+    return dask_backend.DaskBackend(scheduler, workers)
 
 
 def sweep(
