@@ -7,7 +7,7 @@ the driver then hands it again what is not done.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import joblib
 from joblib.externals.loky.process_executor import BrokenProcessPool
@@ -50,12 +50,9 @@ class LokyBackend:
             If a worker was killed.
         """
         with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-            parallel = joblib.Parallel(
-                n_jobs=self.workers,
-                batch_size=1,
-                pre_dispatch="all",
-                return_as="generator_unordered",
-            )
+            # one task at a time to a worker, and outcomes as they come
+            how: dict[str, Any] = {"batch_size": 1, "return_as": "generator_unordered"}
+            parallel: Any = joblib.Parallel(n_jobs=self.workers, pre_dispatch="all", **how)
             try:
                 yield from parallel(joblib.delayed(perform)(task) for task in tasks)
             except BrokenProcessPool as error:

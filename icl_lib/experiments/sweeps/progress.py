@@ -54,7 +54,7 @@ class Progress:
     def table(self) -> list[str]:
         """Return the lines of the table."""
         families = list(dict.fromkeys(self._family.values()))
-        rows = [HEADS]
+        rows: list[tuple[str, ...]] = [HEADS]
         for family in families:
             rows.append(self._row(family, [n for n, f in self._family.items() if f == family]))
         if len(families) > 1:

@@ -84,7 +84,8 @@ def _floors(families: list[str], rows: dict, store: Store, scratch: Path) -> lis
 def _add_bases(run, wanted: dict, at_hand: set[str], store: Store) -> None:
     """Add the runs that ``run`` needs: neither in the store, nor equal to the book's file."""
     for name in run.below:
-        there = name in at_hand or store.is_done(name, store.record(name))
+        entry = store.record(name)
+        there = name in at_hand or (entry is not None and store.is_done(name, entry))
         if name not in wanted and not there:
             wanted[name] = runs.book_run(name)
             _add_bases(wanted[name], wanted, at_hand, store)

@@ -129,7 +129,7 @@ class Store:
         """
         self.write(f"{name}.json", (json.dumps(entry, indent=1) + "\n").encode())
 
-    def is_done(self, name: str, entry: dict | None) -> bool:
+    def is_done(self, name: str, entry: dict) -> bool:
         """Return whether the record says completed and the checkpoint's hash fits.
 
         Raises
@@ -137,7 +137,7 @@ class Store:
         StoreError
             If the store refuses.
         """
-        if entry is None or entry["status"] != "completed":
+        if entry["status"] != "completed":
             return False
         blob = self.read(f"{name}.safetensors")
         return blob is not None and sha256(blob) == entry.get("sha256")

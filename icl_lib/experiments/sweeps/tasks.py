@@ -92,7 +92,7 @@ def _attempt(task: Task, store: Store, folder: Path) -> Outcome:
 
 def _unless_done(task: Task, store: Store, folder: Path) -> Outcome:
     entry = store.record(task.name)
-    if store.is_done(task.name, entry):
+    if entry and store.is_done(task.name, entry):
         shutil.rmtree(folder, ignore_errors=True)  # its worker was killed before it could
         return Outcome(task.name, COMPLETED, record=entry)
     if entry and entry.get("kind") == DIVERGED and not task.retry_failed:
@@ -130,7 +130,7 @@ def _bases(task: Task) -> dict[str, bytes]:
     found = {name: Store(store).read(f"{name}.safetensors") for name, store in task.bases.items()}
     if missing := sorted(name for name, blob in found.items() if blob is None):
         raise OSError(f"{task.name} is trained on {missing}, which is not in the store yet")
-    return found
+    return {name: blob for name, blob in found.items() if blob is not None}
 
 
 def _failure(task: Task, store: Store | None, folder: Path, error, started: float) -> Outcome:
