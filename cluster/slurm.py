@@ -32,7 +32,8 @@ def main() -> None:
     with slurm_cluster() as cluster:
         print(cluster.job_script() if options.print else cluster.scheduler_address, flush=True)
         if not options.print:
-            cluster.scale(jobs=options.jobs)
+            # jobs that end, by their time limit say, are submitted again
+            cluster.adapt(minimum_jobs=options.jobs, maximum_jobs=options.jobs)
             signal.pause()
 
 

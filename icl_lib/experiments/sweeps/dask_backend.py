@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Iterator
 
+import dask
 from distributed import Client, LocalCluster, as_completed
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
@@ -18,6 +19,7 @@ LOCAL = "local"
 RETRIES = 3
 PATIENCE = 300.0  # seconds that a scheduler may be away
 FIRST_WAIT = "10s"
+LOST_FOR_GOOD = "1 hour"
 
 
 class DaskBackend:
@@ -28,6 +30,9 @@ class DaskBackend:
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
         self._address, self._cluster, self._client = address, None, None
         if address == LOCAL:
+            # a worker that was killed is started again, which takes long on a busy machine; after
+            # 15 seconds Dask would give it up for good
+            dask.config.set({"distributed.deploy.lost-worker-timeout": LOST_FOR_GOOD})
             self._cluster = LocalCluster(
                 n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=":0"
             )
