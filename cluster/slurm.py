@@ -10,7 +10,7 @@ import argparse
 import signal
 from pathlib import Path
 
-import dask
+import dask.config
 import yaml
 from dask_jobqueue import SLURMCluster
 

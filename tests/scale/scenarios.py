@@ -11,7 +11,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ import traceback
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from dask_processes import DaskProcesses
 from stores import RefusingS3, fill, set_immutable, small_disk
 from trial_runs import FAMILY, LOG_VARIABLE, SAVE_EVERY, STEPS
 from witness import SEEDS, Trial, undisturbed
@@ -82,41 +82,6 @@ def dask_worker_killed(folder: Path, reference, chance) -> None:
         backend.close()
     assert all(outcome.status == "completed" for outcome in outcomes.values()), outcomes
     trial.check(reference, disturbances=KILLS)
-
-
-class DaskProcesses:
-    """A scheduler and workers as processes of their own, as on a cluster."""
-
-    def __init__(self, folder: Path):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.address = f"tcp://127.0.0.1:{self.port}"
-        self.folder, self.scheduler, self.others = folder, None, []
-
-    def start(self) -> None:
-        """Start a scheduler at the same address as before, and two workers."""
-        where = ["--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard"]
-        self.scheduler = self._process("dask_scheduler", *where)
-        for _ in range(2):
-            local = ["--local-directory", str(self.folder), "--no-dashboard"]
-            self.others.append(
-                self._process("dask_worker", self.address, "--nthreads", "1", *local)
-            )
-
-    def _process(self, module: str, *arguments: str):
-        command = [sys.executable, "-m", f"distributed.cli.{module}", *arguments]
-        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def end(self) -> None:
-        """End them all."""
-        for process in [*self.others, self.scheduler]:
-            process.terminate()
-        for process in [*self.others, self.scheduler]:
-            try:
-                process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                process.kill()
 
 
 def scheduler_restarted(folder: Path, reference, chance) -> None:

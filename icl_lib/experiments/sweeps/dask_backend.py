@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Iterator
 
-import dask
+import dask.config
 from distributed import Client, LocalCluster, as_completed
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
