@@ -23,7 +23,13 @@ LOST_FOR_GOOD = "1 hour"
 
 
 class DaskBackend:
-    """The workers of the scheduler at ``address``; "local" starts ``workers`` processes here."""
+    """The workers of the scheduler at ``address``; "local" starts ``workers`` processes here.
+
+    Raises
+    ------
+    OSError
+        If no scheduler answers at the address.
+    """
 
     def __init__(self, address: str, workers: int):
         # a lost connection is said in one line, see below; Dask adds pages to it
@@ -37,7 +43,7 @@ class DaskBackend:
                 n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=":0"
             )
             self._address = self._cluster.scheduler_address
-        client = self._connected()
+        client = self._connected(patience=0.0)
         known = len(client.scheduler_info(n_workers=-1)["workers"])
         self.workers = workers if address == LOCAL else max(1, known)
         self.words = (
@@ -82,11 +88,11 @@ class DaskBackend:
             if each is not None:
                 each.close(timeout=10)
 
-    def _connected(self) -> Client:
-        """Return a client; a scheduler that restarts is waited for."""
+    def _connected(self, patience: float = PATIENCE) -> Client:
+        """Return a client; a scheduler that restarts is waited for so many seconds."""
         if self._client is not None and self._client.status == "running":
             return self._client
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + patience
         while True:
             try:
                 self._client = Client(self._address, timeout=FIRST_WAIT)
