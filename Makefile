@@ -29,7 +29,7 @@ unexport MPLBACKEND
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help book serve test test-unit test-notebooks test-book test-site browser lab install lock \
-        newest doctor checkpoints-verify faults mutants reseed bench lint fmt hooks repository clean distclean
+        newest doctor checkpoints-verify reproduce trials faults mutants reseed bench lint fmt hooks repository clean distclean
 
 help: ## this list
 	@echo "In-Context Learning as Optimization: make TARGET"
@@ -97,6 +97,13 @@ doctor: $(STAMP) ## is this machine ready? what to do if not
 
 checkpoints-verify: $(STAMP) ## evaluate every checkpoint again and compare with its record
 	@$(BIN)/python -m icl_lib.experiments verify all
+
+reproduce: $(STAMP) ## train the book's checkpoints anew and report: FAMILY="lsa1-k20 mesa1" WORKERS=2 SCHEDULER=tcp://...
+	@$(BIN)/python -m icl_lib.experiments reproduce $(FAMILY) $(if $(WORKERS),--workers $(WORKERS)) \
+	  $(if $(SCHEDULER),--scheduler $(SCHEDULER)) $(ARGS)
+
+trials: $(STAMP) ## kill workers, fill disks, restart schedulers, TIMES=20 each (Linux, as root)
+	@$(BIN)/python tests/scale/trials.py --times $(or $(TIMES),20) $(ARGS)
 
 faults: $(STAMP) ## plant faults in a copy of the project, each must be caught
 	@$(BIN)/python tests/faults.py $(ARGS)

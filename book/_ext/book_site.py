@@ -31,6 +31,7 @@ def site_digest(root):
     ]
     files += [*root.glob("icl_lib/**/*.py"), *root.glob("tests/**/*.py")]
     files += [root / "_config.yml", root / "_toc.yml", root / "requirements.lock"]
+    files += [root / "cluster" / "slurm.yml", root / "checkpoints" / "record.json"]
     total = hashlib.sha256(f"{sys.version_info[:2]} {os.environ.get('ICL_REPOSITORY')}".encode())
     for path in sorted(p for p in files if p.is_file()):
         total.update(f"\n{path.relative_to(root).as_posix()}\n".encode())

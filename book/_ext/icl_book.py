@@ -9,6 +9,7 @@
 * book_ledger    {claims-ledger} and {paper-statements} of a paper
 * book_map       {paper-map} of a paper
 * book_runs      {run-times}
+* book_reproduced {reproduced-runs}
 * book_api       the API pages' module lists
 * book_assets    launch buttons, script fixes, the icon subset
 * book_weight    lighter code and pictures that look the same
@@ -35,6 +36,7 @@ import book_cache
 import book_claims
 import book_ledger
 import book_map
+import book_reproduced
 import book_runs
 import book_site
 import book_weight
@@ -48,6 +50,7 @@ def setup(app):
     app.add_directive("paper-statements", book_ledger.PaperStatements)
     app.add_directive("paper-map", book_map.PaperMap)
     app.add_directive("run-times", book_runs.RunTimes)
+    app.add_directive("reproduced-runs", book_reproduced.ReproducedRuns)
 
     app.connect("config-inited", book_assets.configure_repository, priority=100)
     app.connect("config-inited", book_site.begin)
@@ -78,6 +81,7 @@ def fill_generated(app, doctree, docname):
         "paper-statements": book_ledger.statement_nodes,
         "paper-map": book_map.map_nodes,
         "run-times": book_runs.run_time_nodes,
+        "reproduced-runs": book_reproduced.reproduced_nodes,
     }
     for node in list(doctree.findall(Generated)):
         which = {"paper": node["paper"]} if "paper" in node else {}

@@ -2,6 +2,7 @@
 
 ``convert`` rewrites checkpoints of former kinds of runs (:mod:`icl_lib.experiments.conversion`).
 All commands compute with one thread, so that a run gives the same file again.
+``sweep`` and ``reproduce`` are in :mod:`icl_lib.experiments.sweeps`.
 
 The exit status is 0, or 1 if anything failed, 2 if the command makes no sense, 130 after Ctrl-C.
 """
@@ -10,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,10 +20,10 @@ import torch
 from icl_lib.experiments import checkpoint, conversion, named
 from icl_lib.experiments.catalogue.registry import EXPERIMENTS, get
 from icl_lib.experiments.storage import record, state_path
+from icl_lib.experiments.sweeps.command import add_commands, run
+from icl_lib.experiments.sweeps.settings import parse_seeds
 from icl_lib.tasks.randomness import OFFSET_VARIABLE, seed_offset
 from icl_lib.training import TrainingError
-
-MOST_SEEDS = 1000
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,6 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
             "names", nargs="+", metavar="NAME", help="a run, or with --seeds a family"
         )
         command.add_argument("--seeds", help="such as 0-4 or 0,3")
+    add_commands(commands)
     options = parser.parse_args(arguments)
     with one_thread():
         return _command(options)
@@ -62,32 +63,20 @@ def one_thread() -> Iterator[None]:
 
 
 def _command(options: argparse.Namespace) -> int:
+    if options.command in ("sweep", "reproduce"):
+        return run(options)
     if options.command == "list":
         return _guarded(lambda _: _list(), "list")
     if options.command == "convert":
         files = sorted(checkpoint.folder().glob("*.safetensors"))
         return max((_guarded(_convert, file.stem) for file in files), default=0)
     try:
-        seeds = None if options.seeds is None else _seeds(options.seeds)
+        seeds = None if options.seeds is None else parse_seeds(options.seeds)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
     act = {"show": _show, "train": _train, "verify": _verify, "forget": _forget}[options.command]
     return _guarded(lambda _: _each(act, options.names, seeds), options.command)
-
-
-def _seeds(text: str) -> list[int]:
-    """Return the seeds that "0-4" or "0,3" name."""
-    seeds: list[int] = []
-    for part in text.split(","):
-        found = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", part)
-        low, high = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
-        if low > high or high - low >= MOST_SEEDS:
-            raise ValueError(
-                f"--seeds must be such as 0-4 or 0,3 (at most {MOST_SEEDS}), got {text!r}"
-            )
-        seeds += range(low, high + 1)
-    return seeds
 
 
 def _each(act, names: list[str], seeds: list[int] | None) -> int:

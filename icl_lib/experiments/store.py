@@ -70,7 +70,7 @@ def train_experiment(run: Experiment, *, progress: bool = True, save_every: int 
     with run_lock(run.name):
         try:
             log = _trained(run, model, progress, save_every)
-            metadata = _metadata(run, model, log)
+            metadata = metadata_of(run, model, log)
         except TrainingError as error:
             storage.add_entry(run.name, {"status": "failed", "reason": str(error)})
             state_path(run).unlink(missing_ok=True)
@@ -126,7 +126,7 @@ def _trained(run, model, progress: bool, save_every: int) -> TrainLog:
             run.training,
             zero_loss=run.zero_loss,
             state_path=state_path(run),
-            identity=_identity(run),
+            identity=identity_of(run),
             progress=progress,
             save_every=save_every,
             snapshot_steps=run.snapshots,
@@ -136,7 +136,7 @@ def _trained(run, model, progress: bool, save_every: int) -> TrainLog:
         raise ValueError(f"{error}; to start anew, remove it with {command}") from error
 
 
-def _identity(run) -> dict:
+def identity_of(run: Experiment) -> dict:
     """Return all that an unfinished run depends on: another value means another run."""
     return {
         "configuration": run.configuration(),
@@ -160,7 +160,14 @@ def code_sha256(library: Path) -> str:
     return digest.hexdigest()
 
 
-def _metadata(run, model, log: TrainLog) -> dict:
+def metadata_of(run: Experiment, model, log: TrainLog) -> dict:
+    """Return what is kept beside the weights of a finished run: settings, trace, scores, curves.
+
+    Raises
+    ------
+    TrainingError
+        If the scores are not finite numbers.
+    """
     metrics = run.evaluate(model.eval())
     if not all(is_number(value) for value in metrics.values()):
         raise TrainingError(f"the evaluation gives {metrics}, expected finite numbers")

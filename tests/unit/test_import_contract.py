@@ -134,7 +134,9 @@ def test_theory_may_not_import_torch():
 
 
 # name of the import: name of the package, where the two differ
-PACKAGES = {"PIL": "pillow", "yaml": "pyyaml"}
+PACKAGES = {"PIL": "pillow", "yaml": "pyyaml", "distributed": "dask"}
+# of the extra "scale": what is only reached through fsspec or Dask, or from cluster/
+THROUGH_OTHERS = {"s3fs", "bokeh", "dask-jobqueue"}
 # what only the book's build and its kernels import: it is there when they run
 OF_THE_BOOK = {"docutils", "jupyter_client"}
 
@@ -142,13 +144,14 @@ OF_THE_BOOK = {"docutils", "jupyter_client"}
 def test_what_the_library_imports_is_declared():
     """An import that happens to come with another package breaks when that package drops it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
-    declared = {re.split(r"[<>=!~\[ ]", name)[0] for name in project["dependencies"]}
+    extra = project["optional-dependencies"]["scale"]
+    declared = {re.split(r"[<>=!~\[ ]", name)[0] for name in [*project["dependencies"], *extra]}
     imported = {
         PACKAGES.get(name, name)
         for path in (ROOT / "icl_lib").rglob("*.py")
         for name in _imported(path) - sys.stdlib_module_names - {"icl_lib"}
     }
-    assert imported - OF_THE_BOOK == declared
+    assert imported - OF_THE_BOOK == declared - THROUGH_OTHERS
 
 
 def _imported(path):
@@ -171,6 +174,21 @@ def test_the_package_is_typed():
 def test_requirements_cover_the_package():
     """The book's environment is locked from requirements.in, so it must name every dependency."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
-    declared = {re.split(r"[<>=!~\[ ]", name)[0] for name in project["dependencies"]}
+    extra = project["optional-dependencies"]["scale"]
+    declared = {re.split(r"[<>=!~\[ ]", name)[0] for name in [*project["dependencies"], *extra]}
     lines = (ROOT / "requirements.in").read_text(encoding="utf8").splitlines()
     assert declared <= {re.split(r"[<>=!~\[ ]", line)[0] for line in lines}
+
+
+def test_only_sweeps_import_the_extra():
+    """Without the extra everything but sweeps works."""
+    extra = {"joblib", "fsspec", "dask", "distributed", "s3fs", "dask_jobqueue"}
+    users = {
+        path.parent.name for path in (ROOT / "icl_lib").rglob("*.py") if _imported(path) & extra
+    }
+    assert users == {"sweeps"}
+    code = "import sys, icl_lib.experiments.__main__; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True
+    )
+    assert not extra & set(done.stdout.split())
