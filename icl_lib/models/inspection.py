@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from icl_lib._tensor_checks import between, check_shape, instance, real_tensors, size
-from icl_lib.models.transformer import Transformer
+from icl_lib.models.transformer import Transformer, attention_layers
 
 
 def weights_by_distance(weights: Tensor, distances: int, first: int = 10) -> Tensor:
@@ -152,8 +152,8 @@ def element_products(model: Transformer, index: int, maps: ElementMaps) -> Eleme
         If ``index`` is not a layer after the first, whose input the maps describe, or the maps are
         not those of this model.
     """
-    blocks = instance("model", model, Transformer).blocks
-    index = between("index", index, 1, len(blocks) - 1)
+    layers = attention_layers(instance("model", model, Transformer))
+    index = between("index", index, 1, len(layers) - 1)
     instance("maps", maps, ElementMaps)
     current, previous = real_tensors(
         **{"maps.current": maps.current, "maps.previous": maps.previous}
@@ -161,12 +161,12 @@ def element_products(model: Transformer, index: int, maps: ElementMaps) -> Eleme
     for name, part in (("maps.current", current), ("maps.previous", previous)):
         check_shape(name, part, model.config.width, model.config.n)
     maps = ElementMaps(current, previous, maps.unexplained)
-    layer = blocks[index].attention
+    layer, readout = layers[index], cast(nn.Linear, model.readout)
     d = torch.stack([maps.current, maps.previous])
     w_q, w_k, w_v, p = (w.detach().to(d.dtype) for w in (layer.w_q, layer.w_k, layer.w_v, layer.p))
     keys, queries = (torch.einsum("hkw,awn->hakn", w, d) for w in (w_k, w_q))
     added = torch.einsum("hwk,hkv,avn->hawn", p, w_v, d)
-    written = model.readout.weight.detach().to(d.dtype) @ added
+    written = readout.weight.detach().to(d.dtype) @ added
     moved = (torch.linalg.pinv(torch.cat([*d], dim=1)) @ added).unflatten(2, (2, -1))
     key_query = torch.einsum("hakn,hbkm->habnm", keys, queries)
     return ElementProducts(key_query, written, moved.transpose(1, 2))
