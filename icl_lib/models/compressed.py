@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numbers
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,9 +21,10 @@ from icl_lib._tensor_checks import (
     real_tensors,
     size,
 )
+from icl_lib.layers.attention import AttentionLayer
 from icl_lib.layers.softmax import causal_mask
 from icl_lib.models.config import CONSTRUCTED, TransformerConfig
-from icl_lib.models.transformer import Transformer, attention_layers, model_tokens
+from icl_lib.models.transformer import Transformer, model_tokens
 
 CHANNELS = 4
 
@@ -58,7 +59,8 @@ def products(model: Transformer) -> Products:
     config = _linear_stack("model.config", instance("model", model, Transformer).config)
     if set(config.layers) != {"linear"}:
         raise ValueError(f"model must have linear layers only, got {config.layers}")
-    pairs = [layer.products() for layer in attention_layers(model)]
+    layers = [cast(AttentionLayer, block.attention) for block in model.blocks]
+    pairs = [layer.products() for layer in layers]
     return Products(*(torch.stack(side).detach() for side in zip(*pairs, strict=True)))
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from icl_lib._tensor_checks import between, check_generator, instance, positive_scale
 from icl_lib.layers.attention import AttentionLayer
-from icl_lib.models.transformer import Transformer, attention_layers
+from icl_lib.models.transformer import Transformer
 
 
 class LinearTwins(nn.Module):
@@ -35,7 +35,7 @@ class LinearTwins(nn.Module):
         instance("model", model, Transformer)
         positive_scale("init_std", init_std)
         check_generator(generator, optional=True)
-        twins = nn.ModuleList(_linear_like(layer) for layer in attention_layers(model))
+        twins = nn.ModuleList(_linear_like(layer) for layer in _attention_of(model))
         self.layers = cast(Sequence[AttentionLayer], twins)
         with torch.no_grad():
             for weight in self.parameters():
@@ -77,11 +77,15 @@ class LinearTwins(nn.Module):
 
     def _check_original(self, model: Transformer) -> None:
         """Check that ``model`` has layers of the sizes that these imitate."""
-        originals = attention_layers(instance("model", model, Transformer))
+        originals = _attention_of(instance("model", model, Transformer))
         theirs = [tuple(layer.w_v.shape) for layer in originals]
         ours = [tuple(layer.w_v.shape) for layer in self.layers]
         if theirs != ours:
             raise ValueError(f"model must have layers of the sizes {ours}, got {theirs}")
+
+
+def _attention_of(model: Transformer) -> list[AttentionLayer]:
+    return [cast(AttentionLayer, block.attention) for block in model.blocks]
 
 
 def _linear_like(layer: AttentionLayer) -> AttentionLayer:

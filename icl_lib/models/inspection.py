@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from icl_lib._tensor_checks import between, check_shape, instance, real_tensors, size
-from icl_lib.models.transformer import Transformer, attention_layers
+from icl_lib.layers.attention import AttentionLayer
+from icl_lib.models.transformer import Transformer
 
 
 def weights_by_distance(weights: Tensor, distances: int, first: int = 10) -> Tensor:
@@ -152,8 +153,8 @@ def element_products(model: Transformer, index: int, maps: ElementMaps) -> Eleme
         If ``index`` is not a layer after the first, whose input the maps describe, or the maps are
         not those of this model.
     """
-    layers = attention_layers(instance("model", model, Transformer))
-    index = between("index", index, 1, len(layers) - 1)
+    blocks = instance("model", model, Transformer).blocks
+    index = between("index", index, 1, len(blocks) - 1)
     instance("maps", maps, ElementMaps)
     current, previous = real_tensors(
         **{"maps.current": maps.current, "maps.previous": maps.previous}
@@ -161,7 +162,8 @@ def element_products(model: Transformer, index: int, maps: ElementMaps) -> Eleme
     for name, part in (("maps.current", current), ("maps.previous", previous)):
         check_shape(name, part, model.config.width, model.config.n)
     maps = ElementMaps(current, previous, maps.unexplained)
-    layer, readout = layers[index], cast(nn.Linear, model.readout)
+    layer = cast(AttentionLayer, blocks[index].attention)
+    readout = cast(nn.Linear, model.readout)
     d = torch.stack([maps.current, maps.previous])
     w_q, w_k, w_v, p = (w.detach().to(d.dtype) for w in (layer.w_q, layer.w_k, layer.w_v, layer.p))
     keys, queries = (torch.einsum("hkw,awn->hakn", w, d) for w in (w_k, w_q))

@@ -230,11 +230,6 @@ class Transformer(nn.Module):
         return names
 
 
-def attention_layers(model: Transformer) -> list[AttentionLayer]:
-    """Return the attention layers of a model none of whose layers was replaced."""
-    return [cast(AttentionLayer, block.attention) for block in model.blocks]
-
-
 def model_tokens(config: TransformerConfig, *inputs: Tensor) -> Tensor:
     """Return the tokens (B, T, ...) that a model of this config makes of its inputs.
 
