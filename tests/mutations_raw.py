@@ -52,7 +52,7 @@ _RAW_RUNS = [
     ("[states.shape[1] - 1 - j for j", "[j for j"),
 ]
 _ADAPTED_RUNS = [
-    ("_below(frozen, 1).eos if config.fixed_eos else None", "None"),
+    ("cast(Prompt, _below(frozen, 1)).eos if config.fixed_eos else None", "None"),
     ("self.twins.install(self.original, k)", "self.twins.install(self.original, 0)"),
 ]
 _RUNS = [

@@ -60,9 +60,15 @@ def one_sentence_a_line(text: str) -> str:
 
 def goes_on(paragraph: str, line: str) -> bool:
     """Whether ``line`` continues the paragraph: indented as it is, no list item of its own."""
-    lead, own = LEAD.match(paragraph)["lead"], LEAD.match(line)["lead"]
+    lead, own = lead_of(paragraph), lead_of(line)
     broken = paragraph.endswith(("  ", "\\"))
     return bool(paragraph and line.strip()) and not broken and following(lead) == own
+
+
+def lead_of(line: str) -> str:
+    """What stands before a line's text: indentation, marks of quotations and list items."""
+    found = LEAD.match(line)
+    return found["lead"] if found else ""
 
 
 def following(lead: str) -> str:
@@ -77,7 +83,7 @@ def is_literal(info: str) -> bool:
 
 def sentences(line: str) -> list[str]:
     """A paragraph as its sentences; those after the first continue the list item."""
-    lead = LEAD.match(line)["lead"]
+    lead = lead_of(line)
     rest = line[len(lead) :]
     masked = ATOM.sub(lambda atom: atom[0][0] + "x" * (len(atom[0]) - 1), rest)
     parts, start = [], 0
@@ -109,7 +115,7 @@ def in_order(path: Path) -> tuple[str, str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="change nothing, name what would be")
     check = parser.parse_args(arguments).check
     changed = 0

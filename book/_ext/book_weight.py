@@ -66,7 +66,7 @@ def lighten_pictures(out):
 def without_opacity(png):
     """The PNG file's bytes as RGB if all its pixels are opaque; as they are if not."""
     picture = Image.open(BytesIO(png))
-    if picture.mode != "RGBA" or picture.getextrema()[3] != (255, 255):
+    if picture.mode != "RGBA" or picture.getchannel("A").getextrema() != (255, 255):
         return png
     small = BytesIO()
     picture.convert("RGB").save(small, "PNG", optimize=True, dpi=picture.info.get("dpi"))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from safetensors.torch import save
 from torch import Tensor
@@ -71,7 +72,7 @@ def convert(path: str | Path, run: Experiment) -> bool:
         raise ValueError(
             f"checkpoint {path} cannot be converted: {old!r} is no configuration of a former run"
         ) from error
-    if not unlike and former_model(old.get("model")):
+    if not unlike and former_model(cast(dict, old).get("model")):
         tensors = renamed(tensors, new["model"])
         unlike = differences(layout(tensors), layout(run.build_model().state_dict()))
     if unlike:

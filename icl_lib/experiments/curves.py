@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from icl_lib._checks import nonnegative, positive_int
 from icl_lib.analysis.evaluation import Batch, loss_of
@@ -19,6 +19,7 @@ from icl_lib.models.compressed import (
     read_off,
 )
 from icl_lib.models.inspection import first_layer_weights, sensitivity, weights_by_distance
+from icl_lib.models.transformer import Transformer
 
 WINDOW = 8  # the last eight elements, as in the paper's figures
 PROBE_FIT = 512
@@ -34,7 +35,7 @@ class Compression:
     def __post_init__(self):
         positive_int("examples", self.examples)
 
-    def curves(self, model: nn.Module, moving: nn.Module, snapshots: Snapshots, test: Batch):
+    def curves(self, model: Transformer, moving: Transformer, snapshots: Snapshots, test: Batch):
         """Return "steps", "model", "interpolated" and "compressed", lists over snapshots.
 
         "interpolated" is the average of the products at that step and the scalars of the *final*
@@ -73,9 +74,10 @@ class FirstLayer:
     fit: int = PROBE_FIT
 
     def __post_init__(self):
-        nonnegative("ridge", self.ridge), positive_int("fit", self.fit)
+        nonnegative("ridge", self.ridge)
+        positive_int("fit", self.fit)
 
-    def curves(self, model: nn.Module, moving: nn.Module, snapshots: Snapshots, test: Batch):
+    def curves(self, model: Transformer, moving: Transformer, snapshots: Snapshots, test: Batch):
         """Return "steps" and the three parts of :func:`first_layer_view`, lists over snapshots."""
         states = test[0][: 2 * self.fit]
         columns = {"steps": [], "probe": [], "sensitivity": [], "attention": []}
@@ -92,7 +94,7 @@ class FirstLayer:
 
 
 def first_layer_view(
-    model: nn.Module, states: Tensor, probe_ridge: float = 0.0, fit: int = PROBE_FIT
+    model: Transformer, states: Tensor, probe_ridge: float = 0.0, fit: int = PROBE_FIT
 ) -> dict[str, list]:
     """Return what a first layer holds, by distance j = 0..7 from the last position.
 
@@ -115,7 +117,7 @@ def first_layer_view(
 
 
 def first_layer_probe(
-    model: nn.Module, states: Tensor, probe_ridge: float = 0.0, fit: int = PROBE_FIT
+    model: Transformer, states: Tensor, probe_ridge: float = 0.0, fit: int = PROBE_FIT
 ) -> np.ndarray:
     """Return the held-out errors (8,) of reading s_T, s_{T-1}, ... off the first block's output.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -129,7 +130,7 @@ def seed_band(family: str) -> tuple[float, float]:
         If fewer than two seeds of the family are on record, or one without a positive metric.
     """
     names, entries = completed(family), record()
-    values = {name: entries[name].get(get(name).metric) for name in names}
+    values: dict[str, Any] = {name: entries[name].get(get(name).metric) for name in names}
     if bad := {name: value for name, value in values.items() if not value or value <= 0}:
         raise ValueError(f"record {record_path()} must hold positive metrics, got {bad}")
     logs = [math.log(value) for value in values.values()]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -87,7 +88,7 @@ def build(config: Config, generator: torch.Generator, frozen: Frozen = ()) -> nn
     if isinstance(config, IterationConfig):
         return LearnedInverse(config.steps)
     if isinstance(config, PromptConfig):
-        eos = _below(frozen, 1).eos if config.fixed_eos else None
+        eos = cast(Prompt, _below(frozen, 1)).eos if config.fixed_eos else None
         return Prompt(config.n, config.prefix, eos, generator)
     if isinstance(config, TwinsConfig):
         # of the original only the sizes are needed, so any weights will do
@@ -106,7 +107,7 @@ def predictor(model: nn.Module, frozen: Frozen = ()) -> Predictor:
     if isinstance(model, Prompt):
         return partial(model, _below(frozen, 0))
     if isinstance(model, LinearTwins):
-        return Imitation(model, _below(frozen, 0))
+        return Imitation(model, cast(Transformer, _below(frozen, 0)))
     return model
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from icl_lib.experiments.curves import Compression, FirstLayer, Snapshots
 from icl_lib.experiments.data import Data
 from icl_lib.experiments.judging import Judge
 from icl_lib.models.prompting import freeze
+from icl_lib.models.transformer import Transformer
 from icl_lib.tasks.randomness import generators, seed_offset, weights_generator
 from icl_lib.training import TrainConfig
 
@@ -165,7 +166,9 @@ class Run:
         """Return what ``watched`` measures at the snapshots; {} if there is nothing to watch."""
         if self.watched is None or not snapshots:
             return {}
-        return self.watched.curves(model, self.build_model(), snapshots, self.test_set())
+        # what is watched are transformers
+        models = cast(Transformer, model), cast(Transformer, self.build_model())
+        return self.watched.curves(*models, snapshots, self.test_set())
 
     def with_seed(self, seed: int) -> Run:
         """Return the same run with another seed."""

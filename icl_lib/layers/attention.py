@@ -65,6 +65,13 @@ class AttentionLayer(nn.Module):
         If ``kind`` is unknown, a size is not a positive integer or an option not True or False.
     """
 
+    w_q: nn.Parameter
+    w_k: nn.Parameter
+    w_v: nn.Parameter
+    b_q: nn.Parameter
+    b_k: nn.Parameter
+    b_v: nn.Parameter
+
     def __init__(
         self,
         kind: str,
@@ -79,7 +86,9 @@ class AttentionLayer(nn.Module):
     ):
         super().__init__()
         self.kind = one_of("kind", kind, KINDS)
-        size("width", width), size("heads", heads), size("key_size", key_size)
+        size("width", width)
+        size("heads", heads)
+        size("key_size", key_size)
         self.positions, self.unit_keys = flag("positions", positions), flag("unit_keys", unit_keys)
         self.biases, self.fused = flag("biases", biases), flag("fused", fused)
         for name in "qkv":

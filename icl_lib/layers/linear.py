@@ -32,7 +32,8 @@ def linear_attention(
         normaliser is not positive.
     """
     queries, keys, values = check_qkv(queries, keys, values)
-    flag("causal", causal), positive_scale("normaliser", normaliser)
+    flag("causal", causal)
+    positive_scale("normaliser", normaliser)
     if not causal:
         # Associativity: K^T V first costs T d_k d_v, not T^2.
         return queries @ (keys.transpose(-1, -2) @ values) / normaliser

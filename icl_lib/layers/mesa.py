@@ -215,7 +215,7 @@ class _ChunkedMesa(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
-        keys, values, lam, gamma, *kept = ctx.saved_tensors
+        keys, values, lam, gamma, solved, solution, both = ctx.saved_tensors
         chunks, e = _weighted(keys, values, gamma, ctx.chunk, keys.dtype), _split(grad, ctx.chunk)
         d_queries, d_keys, d_values = map(torch.empty_like, (chunks.keys, *chunks[:2]))
         traces = keys.new_empty(d_keys.shape[:2])
@@ -225,11 +225,11 @@ class _ChunkedMesa(torch.autograd.Function):
                 at = (part, rows)
                 pairs = torch.cat([chunks.values[at], chunks.keys[at]], dim=-1)
                 adjoint, d_pairs, later = _block_gradient(
-                    e[at], pairs, *(each[at] for each in kept), chunks.decays(*at), later
+                    e[at], pairs, solved[at], solution[at], both[at], chunks.decays(*at), later
                 )
-                d_queries[at], traces[at] = adjoint, (kept[0][at] * adjoint).sum((-2, -1))
+                d_queries[at], traces[at] = adjoint, (solved[at] * adjoint).sum((-2, -1))
                 d_values[at], d_keys[at] = d_pairs.tensor_split([values.shape[-1]], dim=-1)
-        if chunks.weight is not None:
+        if chunks.weight is not None and chunks.total is not None:
             d_keys, d_values = d_keys.mul_(chunks.weight), d_values.mul_(chunks.weight)
             before = torch.nn.functional.pad(chunks.total[:-1, :, 0, 0], (0, 0, 1, 0), value=1.0)
             traces = traces * before.cumprod(0)  # 1/lambda on the diagonal decays like the data

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -30,8 +32,10 @@ def empty_linear(inputs: int, outputs: int, bias: bool) -> nn.Linear:
     ValueError
         If a size is not a positive integer or ``bias`` not True or False.
     """
-    size("inputs", inputs), size("outputs", outputs), flag("bias", bias)
-    return nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias)
+    size("inputs", inputs)
+    size("outputs", outputs)
+    flag("bias", bias)
+    return cast(nn.Linear, nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias))
 
 
 class MLP(nn.Module):
@@ -88,7 +92,8 @@ class Block(nn.Module):
         layer_norm: bool = False,
     ):
         super().__init__()
-        instance("attention", attention, nn.Module), flag("layer_norm", layer_norm)
+        instance("attention", attention, nn.Module)
+        flag("layer_norm", layer_norm)
         self.width = size("width", width)
         self.attention_norm = nn.LayerNorm(width) if layer_norm else nn.Identity()
         self.attention = attention
@@ -135,7 +140,8 @@ def draw_weights(
     ValueError
         If an argument is not of its kind.
     """
-    instance("model", model, nn.Module), check_generator(generator, optional=True)
+    instance("model", model, nn.Module)
+    check_generator(generator, optional=True)
     if init_std is not None:
         positive_scale("init_std", init_std)
 

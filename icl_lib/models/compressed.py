@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numbers
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from icl_lib._tensor_checks import (
     real_tensors,
     size,
 )
+from icl_lib.layers.attention import AttentionLayer
 from icl_lib.layers.softmax import causal_mask
 from icl_lib.models.config import CONSTRUCTED, TransformerConfig
 from icl_lib.models.transformer import Transformer, model_tokens
@@ -58,7 +59,8 @@ def products(model: Transformer) -> Products:
     config = _linear_stack("model.config", instance("model", model, Transformer).config)
     if set(config.layers) != {"linear"}:
         raise ValueError(f"model must have linear layers only, got {config.layers}")
-    pairs = [block.attention.products() for block in model.blocks]
+    layers = [cast(AttentionLayer, block.attention) for block in model.blocks]
+    pairs = [layer.products() for layer in layers]
     return Products(*(torch.stack(side).detach() for side in zip(*pairs, strict=True)))
 
 
@@ -175,6 +177,8 @@ class ProductModel(nn.Module):
     """
 
     form = Products
+    key_query: Tensor
+    value: Tensor
 
     def __init__(self, config: TransformerConfig, weights: Products | Coefficients):
         super().__init__()
@@ -265,7 +269,8 @@ def _attention_alone(config: TransformerConfig) -> TransformerConfig:
 def _pair(name: str, weights, form: type) -> tuple[Tensor, Tensor]:
     """Return the two parts (L, H, w, w) of ``weights``, an instance of ``form``."""
     names = (f"{name}.key_query", f"{name}.value")
-    parts = real_tensors(**dict(zip(names, instance(name, weights, form), strict=True)))
-    check_shape(names[0], parts[0], "L", "H", *("w", "w") if form is Products else (4, 4))
-    check_shape(names[1], parts[1], *parts[0].shape)
-    return parts
+    given = dict(zip(names, instance(name, weights, form), strict=True))
+    key_query, value = real_tensors(**given)
+    check_shape(names[0], key_query, "L", "H", *("w", "w") if form is Products else (4, 4))
+    check_shape(names[1], value, *key_query.shape)
+    return key_query, value

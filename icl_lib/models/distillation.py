@@ -5,6 +5,9 @@ Source: von Oswald et al. 2023, Figure 5A and Figure 19 (Hinton et al. 2015 for 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -29,9 +32,11 @@ class LinearTwins(nn.Module):
 
     def __init__(self, model: Transformer, init_std: float = 0.02, generator=None):
         super().__init__()
-        instance("model", model, Transformer), positive_scale("init_std", init_std)
+        instance("model", model, Transformer)
+        positive_scale("init_std", init_std)
         check_generator(generator, optional=True)
-        self.layers = nn.ModuleList(_linear_like(block.attention) for block in model.blocks)
+        twins = nn.ModuleList(_linear_like(layer) for layer in _attention_of(model))
+        self.layers = cast(Sequence[AttentionLayer], twins)
         with torch.no_grad():
             for weight in self.parameters():
                 weight.normal_(0.0, init_std, generator=generator)
@@ -72,11 +77,15 @@ class LinearTwins(nn.Module):
 
     def _check_original(self, model: Transformer) -> None:
         """Check that ``model`` has layers of the sizes that these imitate."""
-        blocks = instance("model", model, Transformer).blocks
-        theirs = [tuple(block.attention.w_v.shape) for block in blocks]
+        originals = _attention_of(instance("model", model, Transformer))
+        theirs = [tuple(layer.w_v.shape) for layer in originals]
         ours = [tuple(layer.w_v.shape) for layer in self.layers]
         if theirs != ours:
             raise ValueError(f"model must have layers of the sizes {ours}, got {theirs}")
+
+
+def _attention_of(model: Transformer) -> list[AttentionLayer]:
+    return [cast(AttentionLayer, block.attention) for block in model.blocks]
 
 
 def _linear_like(layer: AttentionLayer) -> AttentionLayer:

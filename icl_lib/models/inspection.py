@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from icl_lib._tensor_checks import between, check_shape, instance, real_tensors, size
+from icl_lib.layers.attention import AttentionLayer
 from icl_lib.models.transformer import Transformer
 
 
@@ -161,12 +162,13 @@ def element_products(model: Transformer, index: int, maps: ElementMaps) -> Eleme
     for name, part in (("maps.current", current), ("maps.previous", previous)):
         check_shape(name, part, model.config.width, model.config.n)
     maps = ElementMaps(current, previous, maps.unexplained)
-    layer = blocks[index].attention
+    layer = cast(AttentionLayer, blocks[index].attention)
+    readout = cast(nn.Linear, model.readout)
     d = torch.stack([maps.current, maps.previous])
     w_q, w_k, w_v, p = (w.detach().to(d.dtype) for w in (layer.w_q, layer.w_k, layer.w_v, layer.p))
     keys, queries = (torch.einsum("hkw,awn->hakn", w, d) for w in (w_k, w_q))
     added = torch.einsum("hwk,hkv,avn->hawn", p, w_v, d)
-    written = model.readout.weight.detach().to(d.dtype) @ added
+    written = readout.weight.detach().to(d.dtype) @ added
     moved = (torch.linalg.pinv(torch.cat([*d], dim=1)) @ added).unflatten(2, (2, -1))
     key_query = torch.einsum("hakn,hbkm->habnm", keys, queries)
     return ElementProducts(key_query, written, moved.transpose(1, 2))

@@ -44,10 +44,12 @@ class Prompt(nn.Module):
         n, prefix = size("n", n), size("prefix", prefix, minimum=0)
         check_generator(generator, optional=True)
         learned = eos is None
-        if not learned:
+        if eos is None:
+            start = torch.randn(n, generator=generator)
+        else:
             (eos,) = finite_tensors(eos=eos)
             check_shape("eos", eos, n)
-        start = torch.randn(n, generator=generator) if learned else eos.detach().clone()
+            start = eos.detach().clone()
         self.eos = nn.Parameter(start, requires_grad=learned)
         drawn = torch.randn(prefix, n, generator=generator)
         self.prefix = nn.Parameter(drawn) if prefix else None

@@ -9,7 +9,8 @@ constructed tokens, full transformers on raw elements). They differ in their
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -49,14 +50,16 @@ class Transformer(nn.Module):
 
     def __init__(self, config: TransformerConfig, generator: torch.Generator | None = None):
         super().__init__()
-        instance("config", config, TransformerConfig), check_generator(generator, optional=True)
+        instance("config", config, TransformerConfig)
+        check_generator(generator, optional=True)
         self.config, learned = config, config.reads not in CONSTRUCTED
         outputs = 1 if config.reads == "pairs" else config.n
         self.embed = empty_linear(config.n, config.width, config.biases) if learned else None
         self.readout = empty_linear(config.width, outputs, config.biases) if learned else None
         rows = torch.empty(config.max_length or 0, config.width)
         self.positions = nn.Parameter(rows) if config.positions == "learned" else None
-        self.blocks = nn.ModuleList(_block(config, index) for index in range(len(config.layers)))
+        blocks = nn.ModuleList(_block(config, index) for index in range(len(config.layers)))
+        self.blocks = cast(Sequence[Block], blocks)  # a ModuleList forgets the type of its parts
         self.norm = nn.LayerNorm(config.width) if config.final_norm else nn.Identity()
         draw_weights(self, config.init_std, generator)
 
@@ -122,7 +125,8 @@ class Transformer(nn.Module):
         known = self.activations()[: self.activations().index(self._after(depth)) + 1]
         keep = known if names is None else self._known("names", names, known)
         if patch is not None:
-            instance("patch", patch, Mapping), self._known("patch", patch, known)
+            instance("patch", patch, Mapping)
+            self._known("patch", patch, known)
         tape = Tape(frozenset(keep), patch)
         stream = self._stream(inputs, tape, depth)
         return stream if stop_at_layer is not None else self._predictions(stream), tape.cache
@@ -188,10 +192,11 @@ class Transformer(nn.Module):
 
     def _predictions(self, stream: Tensor) -> Tensor:
         """Return what the residual stream (B, T, width) after the last block holds."""
+        if self.readout is None:
+            return self.norm(stream)[..., : self.config.n]
         if self.config.reads == "pairs":
             return self.readout(self.norm(stream[:, 0::2])).squeeze(-1)  # at the x tokens
-        stream = self.norm(stream)
-        return stream[..., : self.config.n] if self.readout is None else self.readout(stream)
+        return self.readout(self.norm(stream))
 
     def _real(self, **tensors: Tensor) -> tuple[Tensor, ...]:
         """Return the tensors in the precision of the weights, if the model has any."""

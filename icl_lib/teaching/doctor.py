@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED = (
@@ -101,7 +101,7 @@ def check_packages(
     return Check("packages", "OK", f"{len(wanted)} installed, as locked")
 
 
-def check_torch(import_module: Callable[[str], object] = importlib.import_module) -> Check:
+def check_torch(import_module: Callable[[str], Any] = importlib.import_module) -> Check:
     """Torch imports and multiplies two matrices on the CPU."""
     try:
         torch = import_module("torch")

@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.rcsetup import cycler
 
 from icl_lib import _checks
 
@@ -47,7 +48,7 @@ def use_style() -> None:
             "legend.fontsize": 9.5,
             "lines.linewidth": 1.8,
             "image.cmap": "cividis",
-            "axes.prop_cycle": mpl.cycler(color=CYCLE) + mpl.cycler(linestyle=DASHES),
+            "axes.prop_cycle": cycler(color=CYCLE) + cycler(linestyle=DASHES),
         }
     )
 

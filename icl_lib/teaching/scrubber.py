@@ -138,8 +138,12 @@ def scrubber(
 
 
 def _texts(labels, alt, caption, name) -> tuple[list[str], str, str, str]:
-    texts = (("alt", alt), ("caption", caption), ("name", name))
-    return _checks.texts("labels", labels), *(_checks.text(*pair) for pair in texts)
+    return (
+        _checks.texts("labels", labels),
+        _checks.text("alt", alt),
+        _checks.text("caption", caption),
+        _checks.text("name", name),
+    )
 
 
 def _picture(figure: Figure, dpi: int) -> np.ndarray:  # (height, width, 3)

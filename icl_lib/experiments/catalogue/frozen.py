@@ -5,11 +5,14 @@ Source: von Oswald et al. 2023, Figures 5, 8 and 18; for Chapters 15 and 16.
 
 from __future__ import annotations
 
+from typing import cast
+
 from icl_lib.experiments.catalogue import elements
 from icl_lib.experiments.data import FewShotPrompts
 from icl_lib.experiments.judging import HalfSquaredError, LayerDistances
 from icl_lib.experiments.networks import PromptConfig, TwinsConfig
 from icl_lib.experiments.run import Published, Run
+from icl_lib.models.config import TransformerConfig
 from icl_lib.training import TrainConfig
 
 PAIRS = 40  # labelled pairs in a prompt while it is tuned
@@ -58,17 +61,18 @@ def prompt(name: str, base: Run, steps: int, prefix: int = 0, eos: Run | None = 
 
 def twins(name: str, base: Run, steps: int) -> Run:
     """Return a run that distils every softmax layer of ``base`` into a linear one, all at once."""
+    original = cast(TransformerConfig, base.model)
     return Run(
         name=f"{name}-s0",
         task=base.task,
-        model=TwinsConfig(base.model),
+        model=TwinsConfig(original),
         training=TrainConfig(steps=steps, lr=3e-3, warmup=200, clip_norm=1.0, log_every=100),
         evaluation=LayerDistances(),
         seed=0,
         published=PUBLISHED_TWINS,
         batch=32,
         length=base.length,
-        known_zero_loss=float(len(base.model.layers)),  # linear layers that write nothing: 1 each
+        known_zero_loss=float(len(original.layers)),  # linear layers that write nothing: 1 each
         below=(base,),
     )
 
