@@ -29,7 +29,7 @@ unexport MPLBACKEND
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help book serve test test-unit test-notebooks test-book test-site browser lab install lock \
-        newest doctor checkpoints-verify reproduce trials faults mutants reseed bench lint fmt hooks repository clean distclean
+        newest oldest doctor checkpoints-verify reproduce trials faults mutants reseed bench lint fmt hooks repository clean distclean
 
 help: ## this list
 	@echo "In-Context Learning as Optimization: make TARGET"
@@ -143,6 +143,14 @@ newest: ## unit and notebook tests against the newest versions, in .venv-newest
 	@rm -rf .venv-newest && mkdir -p _build && sed -E 's/==.*//' requirements.in > _build/newest.txt
 	@$(MAKE) --no-print-directory VENV=.venv-newest REQUIREMENTS=_build/newest.txt test-unit test-notebooks
 
+oldest: ## the library's tests with the oldest versions that pyproject.toml allows, in .venv-oldest
+	@rm -rf .venv-oldest && mkdir -p _build && $(PYTHON) -m venv .venv-oldest
+	@$(PYTHON) tests/oldest.py > _build/oldest.txt
+	@test -z "$(CPU_TORCH)" || .venv-oldest/bin/pip install --index-url https://download.pytorch.org/whl/cpu \
+	  "$$(grep '^torch==' _build/oldest.txt)"
+	@.venv-oldest/bin/pip install -r _build/oldest.txt
+	@.venv-oldest/bin/python -m pytest -q -n $(JOBS) tests/unit icl_lib
+
 repository: $(STAMP) ## URL=https://github.com/...: launch buttons, source links, the notebooks' Colab cell
 	@$(BIN)/python book/_ext/book_repository.py "$(URL)"
 
@@ -150,4 +158,4 @@ clean: ## remove what was built
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
 
 distclean: clean ## and the environment
-	rm -rf .venv .venv-newest *.egg-info
+	rm -rf .venv .venv-newest .venv-oldest *.egg-info
