@@ -76,6 +76,8 @@ class Published:
 class Run:
     """A family's run with one seed, described by data alone.
 
+    Parameters
+    ----------
     task : what is drawn; ``batch`` prompts or sequences of length ``length`` a step
     model : the configuration of what is trained (:mod:`icl_lib.experiments.networks`)
     evaluation : what is minimised, and how the finished model is judged
