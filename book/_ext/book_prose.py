@@ -20,7 +20,9 @@ SHORT = r"e\.g|i\.e|et al|cf|vs|[Ee]qs?|Figs?|Sec|Def|Thm|Prop|No|[A-Z]"
 ABBREVIATION = re.compile(rf"\b({SHORT})\.$")
 ATOM = re.compile(r"\$[^$]+\$|`+[^`]+`+|\[[^\]]+\]\([^)]*\)")
 FENCE = re.compile(r"^\s*(?P<mark>`{3,}|~{3,}|:{3,})\s*(?P<info>.*)$")
-LITERAL = re.compile(r"\{(math|code-block|code|list-table|csv-table|bibliography|eval-rst|raw)\}")
+LITERAL = re.compile(
+    r"\{(math|code-block|code|list-table|csv-table|glossary|bibliography|eval-rst|raw)\}"
+)
 # headings, tables, HTML, targets, comments, options of directives, rulers, front matter
 WHOLE = re.compile(r"^\s*(#|\||<|\(\S+\)=|%|:[\w-]+:|-{3,}|\+{3,}|\[\^?[^\]]+\]:)")
 LEAD = re.compile(r"^(?P<lead>\s*(?:>\s?)*(?:(?:[-*+]|\d+[.)])\s+|:\s+)*)")

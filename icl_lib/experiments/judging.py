@@ -24,7 +24,7 @@ from icl_lib.experiments.networks import Imitation
 
 
 @dataclass(frozen=True)
-class _Judge:
+class OnExamples:
     """``examples`` is the number of prompts or sequences of the test set."""
 
     examples: int = 2048
@@ -38,7 +38,7 @@ class _Judge:
 
 
 @dataclass(frozen=True)
-class NormalisedError(_Judge):
+class NormalisedError(OnExamples):
     """Squared error of scalar labels, over E y^2 = ``power``: predicting zero scores 1."""
 
     power: float = 1.0
@@ -65,7 +65,7 @@ class NormalisedError(_Judge):
 
 
 @dataclass(frozen=True)
-class HalfSquaredError(_Judge):
+class HalfSquaredError(OnExamples):
     """Half the squared error, summed over coordinates, averaged over sequences and positions.
 
     Source: von Oswald et al. 2023, training objective; the released code's scaling.
@@ -84,7 +84,7 @@ class HalfSquaredError(_Judge):
 
 
 @dataclass(frozen=True)
-class LayerDistances(_Judge):
+class LayerDistances(OnExamples):
     """The relative squared distances of linear layers to the softmax layers that they imitate."""
 
     metric = "loss"

@@ -66,6 +66,7 @@ def test_sentences(text, wanted):
         "# A title. With two sentences.",
         "| a. B | c |",
         "term\n  Its definition",
+        "```{glossary}\nterm\nother term\n  One. Two.\n```",
         "A break\\\nand a line",
         "A list follows. - It must not begin here",
         "A number follows. 12 is no word.",

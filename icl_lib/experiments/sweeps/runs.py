@@ -17,9 +17,7 @@ from icl_lib._storage import StateError, hash_tensors
 from icl_lib.experiments import checkpoint, named, storage, store
 from icl_lib.experiments.sweeps.settings import with_settings
 from icl_lib.tasks.randomness import OFFSET_VARIABLE, seed_offset
-from icl_lib.training import TrainingError, train
-
-__all__ = ["TrainingError"]
+from icl_lib.training import train
 
 
 def make(family: str, seed: int, settings: dict[str, str], module: str | None = None):

@@ -19,6 +19,7 @@ from icl_lib._storage import write_whole
 from icl_lib.experiments.sweeps import runs
 from icl_lib.experiments.sweeps.leases import Busy, file_lock, lease
 from icl_lib.experiments.sweeps.store import Store, sha256
+from icl_lib.training import TrainingError
 
 COMPLETED, FAILED, BUSY = "completed", "failed", "busy"
 DIVERGED, SYSTEM, ERROR = "diverged", "system", "error"  # kinds of failures
@@ -136,7 +137,7 @@ def _bases(task: Task) -> dict[str, bytes]:
 def _failure(task: Task, store: Store | None, folder: Path, error, started: float) -> Outcome:
     """Keep the reason, in the store and beside the state: a store that refuses has no record."""
     kind = SYSTEM if isinstance(error, OSError) else ERROR
-    if isinstance(error, runs.TrainingError):
+    if isinstance(error, TrainingError):
         kind = DIVERGED
         with suppress(OSError):
             (folder / "state.pt").unlink(missing_ok=True)
