@@ -80,7 +80,8 @@ def test_a_site_is_finished_only_after_its_pages_are_light(icl_book):
         book_weight.lighten,
         book_site.finish,
     ]
-    assert {"claims-ledger", "paper-statements", "paper-map", "run-times"} == set(app.directives)
+    tables = {"claims-ledger", "paper-statements", "paper-map", "run-times", "reproduced-runs"}
+    assert tables == set(app.directives)
 
 
 def directive(options=()):
