@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections import namedtuple
 from pathlib import Path
 
@@ -57,8 +58,17 @@ def never(self, model, step):
     raise AssertionError("trained although it was known that the result cannot be kept")
 
 
-def write_entries(writer: int, folder: str, count: int) -> None:
+def write_entries(writer: int, folder: str, count: int, together) -> None:
+    """Between reading the record and writing it there is time for the other writer."""
     os.environ["ICL_CHECKPOINTS"] = folder
+    at_once = storage.write_whole
+
+    def slowly(*arguments) -> None:
+        time.sleep(0.02)
+        at_once(*arguments)
+
+    storage.write_whole = slowly
+    together.wait(60)
     for number in range(count):
         storage.add_entry(f"w{writer}-n{number}", {"status": "completed", "loss": float(number)})
 
@@ -66,7 +76,8 @@ def write_entries(writer: int, folder: str, count: int) -> None:
 class TestRecord:
     def test_two_writers_lose_nothing(self):
         spawn = multiprocessing.get_context("spawn")
-        arguments = [(writer, str(checkpoint.folder()), 60) for writer in range(2)]
+        folder, together = str(checkpoint.folder()), spawn.Barrier(2)
+        arguments = [(writer, folder, 15, together) for writer in range(2)]
         writers = [spawn.Process(target=write_entries, args=each) for each in arguments]
         for writer in writers:
             writer.start()
@@ -74,7 +85,7 @@ class TestRecord:
             writer.join(timeout=120)
             assert writer.exitcode == 0
         entries = named.record()
-        assert set(entries) == {f"w{w}-n{n}" for w in range(2) for n in range(60)}
+        assert set(entries) == {f"w{w}-n{n}" for w in range(2) for n in range(15)}
         assert all(entry["loss"] == float(name.split("-n")[1]) for name, entry in entries.items())
 
     def test_a_writer_that_never_ends(self, monkeypatch):
