@@ -17,21 +17,11 @@ import yaml
 from book_digest import chapter_digest, read_notebook
 from docutils import nodes
 from sphinx.errors import ExtensionError
+from test_execution import ENTRY as CLAIM
 from test_store import write
 
 from icl_lib.claims.cells import CLAIM_MIME, RUN_MIME
 
-CLAIM = {
-    "was": "01-value",
-    "kind": "identity",
-    "statement": "The value that the file holds.",
-    "source": "the file",
-    "expected": 2,
-    "mode": "absolute",
-    "tolerance": 0,
-    "verdict": "reproduced",
-    "holds": True,
-}
 NAMES = ["01_first", "02_second"]
 SECONDS = {"01_first": (50.0, 60.0, 400.0), "02_second": (3.25, 4.0, 900.0)}
 
