@@ -1,14 +1,16 @@
-"""Lighter pages that look the same: code without empty colouring, pictures without empty channels.
+"""Lighter pages that look the same: code without empty colouring, pictures with a palette.
 
 Both are what a general tool writes for the general case: Pygments wraps every name, bracket and
-comma, also in the text's own colour (a third of a chapter's HTML), and matplotlib stores a channel
-of opacity in pictures that are opaque.
+comma, also in the text's own colour (a third of a chapter's HTML), and matplotlib stores three
+channels and opacity for plots of a few colours. Sharp pictures (two pixels for each of the page)
+get the size at which they are shown, which a page does not know otherwise.
 """
 
 import re
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from sphinx.errors import ExtensionError
 
@@ -16,6 +18,9 @@ CODE = re.compile(
     r'(?<=<div class="highlight-python notranslate"><div class="highlight">)<pre>.*?</pre>',
     re.DOTALL,
 )
+PICTURE = re.compile(r'<img(?![^>]*\bwidth=)([^>]*?src="[^"]*_images/([^"/]+\.png)"[^>]*?)\s*/?>')
+PAGE_DPI = 96  # CSS pixels an inch
+SEEN, RARE = 8, 0.005  # of 255 levels: a smaller difference, or one in fewer pixels, is not seen
 THEME = re.compile(r'html\[data-theme="(\w+)"\] \.highlight *\{[^}]*?(?<!-)color: *(#\w+)')
 
 
@@ -24,6 +29,7 @@ def lighten(app, exception):
     if exception is None and app.builder.name == "html":
         lighten_code(Path(app.outdir))
         lighten_pictures(Path(app.outdir))
+        size_pictures(Path(app.outdir))
 
 
 def plain_classes(style):
@@ -55,19 +61,59 @@ def lighten_code(out):
 
 
 def lighten_pictures(out):
-    """Every opaque PNG of the pages, pixel for pixel the same."""
+    """Every opaque PNG of the pages."""
     for path in sorted((out / "_images").glob("*.png")):
         old = path.read_bytes()
-        new = without_opacity(old)
+        new = with_palette(old)
         if len(new) < len(old):
             path.write_bytes(new)
 
 
-def without_opacity(png):
-    """The PNG file's bytes as RGB if all its pixels are opaque; as they are if not."""
+def with_palette(png):
+    """The PNG file's bytes with at most 256 colours where that is not seen, else as RGB.
+
+    A picture that has a palette already, or is transparent somewhere, stays as it is.
+    """
     picture = Image.open(BytesIO(png))
-    if picture.mode != "RGBA" or picture.getchannel("A").getextrema() != (255, 255):
+    if picture.mode not in ("RGB", "RGBA"):
         return png
+    if picture.mode == "RGBA" and picture.getchannel("A").getextrema() != (255, 255):
+        return png
+    opaque = picture.convert("RGB")
+    few = opaque.quantize(256, kmeans=2, dither=Image.Dither.NONE)
+    difference = np.asarray(few.convert("RGB")).astype(int) - np.asarray(opaque)
+    seen = (np.abs(difference).max(-1) > SEEN).mean() > RARE
     small = BytesIO()
-    picture.convert("RGB").save(small, "PNG", optimize=True, dpi=picture.info.get("dpi"))
+    chosen = opaque if seen else few
+    chosen.save(small, "PNG", optimize=True, dpi=picture.info.get("dpi"))
     return small.getvalue()
+
+
+def size_pictures(out):
+    """Tell each page the size of its sharp pictures, so that it shows them at that of the others.
+
+    The page also keeps their place free while they load.
+    """
+    sizes = {path.name: shown_size(path) for path in (out / "_images").glob("*.png")}
+
+    def sized(found):
+        if found[2] not in sizes:
+            return found[0]
+        width, height = sizes[found[2]]
+        return f'<img width="{width}" height="{height}"{found[1]} />'
+
+    for page in out.rglob("*.html"):
+        old = page.read_text(encoding="utf8")
+        new = PICTURE.sub(sized, old)
+        if new != old:
+            page.write_text(new, encoding="utf8")
+
+
+def shown_size(path):
+    """(width, height) of a picture in CSS pixels, from its pixels and its resolution."""
+    picture = Image.open(path)
+    dpi = picture.info.get("dpi", (PAGE_DPI, PAGE_DPI))
+    return tuple(
+        max(1, round(pixels * PAGE_DPI / resolution))
+        for pixels, resolution in zip(picture.size, dpi, strict=True)
+    )

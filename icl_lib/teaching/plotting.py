@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import matplotlib as mpl
@@ -10,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.rcsetup import cycler
+from matplotlib.ticker import MaxNLocator
 
 from icl_lib import _checks
 
@@ -29,7 +31,11 @@ DASHES = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), "-"]
 
 
 def use_style() -> None:
-    """Set the book's style: white ground, open axes, lines that differ in colour and dash."""
+    """Set the book's style: white ground, open axes, lines that differ in colour and dash.
+
+    In a notebook pictures get two pixels for each of the page, so that sharp screens show them
+    sharp.
+    """
     mpl.rcParams.update(
         {
             "figure.figsize": (6.0, 3.7),
@@ -44,13 +50,18 @@ def use_style() -> None:
             "axes.axisbelow": True,
             "grid.color": "#E0E0E0",
             "grid.linewidth": 0.6,
-            "legend.frameon": False,
+            "legend.frameon": True,  # a ground without an edge: no line runs through the words
+            "legend.edgecolor": "none",
+            "legend.framealpha": 0.85,
             "legend.fontsize": 9.5,
             "lines.linewidth": 1.8,
             "image.cmap": "cividis",
             "axes.prop_cycle": cycler(color=CYCLE) + cycler(linestyle=DASHES),
         }
     )
+    if "inline" in mpl.get_backend():
+        shell = sys.modules["IPython"].get_ipython()
+        shell.run_line_magic("config", "InlineBackend.figure_formats = {'retina'}")
 
 
 def panels(columns: int, rows: int = 1, *, height: float = 3.4, width: float | None = None):
@@ -110,6 +121,8 @@ def reference_line(ax: Axes, y: float, text: str, *, right: bool = True) -> Axes
         va="bottom",
         fontsize=9,
         color="#505050",
+        bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
+        zorder=3,  # above the curves, as a legend
     )
     return ax
 
@@ -132,7 +145,7 @@ def matrix(ax: Axes, values, *, title: str = "", limit: float | None = None) -> 
     ax.set_xticks([])
     ax.set_yticks([])
     ax.grid(False)
-    ax.figure.colorbar(image, ax=ax, shrink=0.8)
+    ax.figure.colorbar(image, ax=ax, shrink=0.8, ticks=MaxNLocator(4, steps=[1, 2, 5, 10]))
     return ax
 
 

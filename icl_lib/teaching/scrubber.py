@@ -25,6 +25,7 @@ from icl_lib import _checks
 MAX_FRAMES = 25
 MAX_BYTES = 700_000
 MIN_DPI, MAX_DPI = 10, 600  # too coarse for any letter, too fine for MAX_BYTES
+SHARP = 2  # pixels of a picture for each of the page
 
 # data-lm-suppress-shortcuts: JupyterLab leaves the arrow keys to the slider. aria-live off: the
 # slider itself says its label. In the JSON < is escaped: a label may say </script>.
@@ -89,7 +90,8 @@ def scrubber(
     ``draw(index)`` returns a frame's matplotlib figure, which is closed afterwards; give all
     frames one size and the same axis limits, or the picture jumps. Labels, ``alt`` and ``caption``
     are plain text, no formulas; a frame is described as "alt: label". ``name`` ("fig-...", unique
-    in its page) is the figure's id. The frame with index ``start`` (or 0) is shown first.
+    in its page) is the figure's id. The frame with index ``start`` (or 0) is shown first. ``dpi``
+    counts pixels of the page; the pictures have twice as many, for sharp screens.
 
     Raises
     ------
@@ -114,7 +116,7 @@ def scrubber(
         raise ValueError(f"draw must be a function, got {_checks.shown(draw)}")
     if not MIN_DPI <= _checks.positive_int("dpi", dpi) <= MAX_DPI:
         raise ValueError(f"dpi must lie between {MIN_DPI} and {MAX_DPI}, got {dpi}")
-    pictures = [_picture(draw(index), dpi) for index in range(len(labels))]
+    pictures = [_picture(draw(index), SHARP * dpi) for index in range(len(labels))]
     if len(sizes := {picture.shape for picture in pictures}) > 1:
         raise ValueError(f"draw must return figures of one size, got shapes {sorted(sizes)}")
     frames, (height, width, _) = _compressed(pictures), pictures[0].shape
@@ -124,7 +126,7 @@ def scrubber(
         name=name,
         frame=frames[start],
         alt=html.escape(f"{alt}: {labels[start]}"),
-        size=f'width="{width}" height="{height}"',
+        size=f'width="{width // SHARP}" height="{height // SHARP}"',
         label=html.escape(labels[start]),
         last=len(labels) - 1,
         start=start,

@@ -43,27 +43,67 @@ def test_code_loses_its_plain_spans_and_no_text():
     assert BeautifulSoup(light, "html.parser").text == BeautifulSoup(page, "html.parser").text
 
 
-def png(mode: str, opacity: int = 255) -> tuple[np.ndarray, bytes]:
-    pixels = np.random.default_rng(1).integers(0, 256, (20, 30, len(mode)), dtype=np.uint8)
+def png(mode: str, opacity: int = 255, colours: int = 0, dpi: int = 96) -> bytes:
+    """A picture of noise or, with ``colours``, of that many levels of blue."""
+    rng = np.random.default_rng(1)
+    if colours:
+        grey = np.arange(300 * 200).reshape(200, 300) % colours
+        pixels = np.stack([grey * 0, grey * 0, grey * (255 // colours)], -1).astype(np.uint8)
+        pixels = np.concatenate([pixels, 255 + 0 * pixels[..., :1]], -1)[..., : len(mode)]
+    else:
+        pixels = rng.integers(0, 256, (200, 300, len(mode)), dtype=np.uint8)
     if mode == "RGBA":
         pixels[..., 3] = 255
         pixels[3, 4, 3] = opacity
     file = BytesIO()
-    Image.fromarray(pixels, mode).save(file, "PNG", dpi=(96, 96))
-    return pixels, file.getvalue()
+    Image.fromarray(pixels, mode).save(file, "PNG", dpi=(dpi, dpi))
+    return file.getvalue()
 
 
-def test_an_opaque_picture_is_the_same_pixel_for_pixel():
-    pixels, old = png("RGBA")
-    new = Image.open(BytesIO(book_weight.without_opacity(old)))
-    assert new.mode == "RGB"
-    assert new.info["dpi"] == Image.open(BytesIO(old)).info["dpi"]
-    assert np.array_equal(np.asarray(new), pixels[..., :3])
+def pixels_of(file: bytes) -> np.ndarray:
+    return np.asarray(Image.open(BytesIO(file)).convert("RGB")).astype(int)
 
 
-@pytest.mark.parametrize("picture", [png("RGBA", opacity=254), png("RGB")])
-def test_other_pictures_are_left_alone(picture):
-    assert book_weight.without_opacity(picture[1]) == picture[1]
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_plot_of_few_colours_is_the_same_pixel_for_pixel(mode):
+    old = png(mode, colours=60)
+    new = book_weight.with_palette(old)
+    assert Image.open(BytesIO(new)).mode == "P"
+    assert Image.open(BytesIO(new)).info["dpi"] == Image.open(BytesIO(old)).info["dpi"]
+    assert np.array_equal(pixels_of(new), pixels_of(old))
+    assert book_weight.with_palette(new) == new
+
+
+def test_a_picture_that_a_palette_would_spoil_keeps_its_colours():
+    """Noise has 60 000 colours; 256 of them are far from most."""
+    new = book_weight.with_palette(png("RGBA"))
+    assert Image.open(BytesIO(new)).mode == "RGB"
+    assert np.array_equal(pixels_of(new), pixels_of(png("RGBA")))
+
+
+def test_a_transparent_picture_is_left_alone():
+    picture = png("RGBA", opacity=254)
+    assert book_weight.with_palette(picture) == picture
+
+
+def test_a_sharp_picture_is_shown_at_half_its_pixels(tmp_path):
+    (tmp_path / "_images").mkdir()
+    for name, dpi in (("sharp.png", 192), ("plain.png", 96)):
+        (tmp_path / "_images" / name).write_bytes(png("RGB", colours=5, dpi=dpi))
+    page = '<img alt="a &gt; b" src="../_images/{}" /><img src="_images/{}"/>'
+    (tmp_path / "page.html").write_text(
+        page.format("sharp.png", "plain.png")
+        + '<img width="7" src="_images/sharp.png" /><img src="_static/logo.png" />'
+    )
+    book_weight.size_pictures(tmp_path)
+    shown = BeautifulSoup((tmp_path / "page.html").read_text(), "html.parser").find_all("img")
+    assert [(image.get("width"), image.get("height")) for image in shown] == [
+        ("150", "100"),
+        ("300", "200"),
+        ("7", None),
+        (None, None),
+    ]
+    assert shown[0]["alt"] == "a > b"
 
 
 @pytest.fixture
@@ -82,7 +122,7 @@ def site(tmp_path):
     (static / "scripts" / "theme.js.map").write_text("{}")
     (static / "scripts" / "fontawesome.js").write_text(ICONS)
     (static / "styles" / "pydata-sphinx-theme.css").write_text(STYLES)
-    (tmp_path / "_images" / "figure.png").write_bytes(png("RGBA")[1])
+    (tmp_path / "_images" / "figure.png").write_bytes(png("RGBA", colours=9))
     return tmp_path
 
 
@@ -121,7 +161,7 @@ def test_a_site_keeps_what_its_pages_use(site):
     assert ".used{" in styles and ".scripted{" in styles and "fa-bars" in styles
     assert ".unused" not in styles and "ghost" not in styles
     assert not list(site.rglob("*.map"))
-    assert Image.open(site / "_images" / "figure.png").mode == "RGB"
+    assert Image.open(site / "_images" / "figure.png").mode == "P"
 
 
 def test_a_second_time_changes_nothing(site):

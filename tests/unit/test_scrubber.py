@@ -99,7 +99,7 @@ class TestStructure:
         image, data = parsed.only("img"), parsed.data
         assert image["src"] == "data:image/png;base64," + data["frames"][0]
         assert image["alt"] == ALT + ": step 0"
-        assert (image["width"], image["height"]) == ("240", "160")  # 3 x 2 inches at 80
+        assert (image["width"], image["height"]) == ("240", "160")  # 3 x 2 inches at 80; twice as sharp
         assert "hidden" in parsed.only("div")  # until the script runs
 
     def test_slider(self):
@@ -138,13 +138,13 @@ class TestFrames:
     def test_they_show_what_was_drawn(self):
         for index, frame in enumerate(frames_of(make(4).page)):
             image = Image.open(io.BytesIO(frame))
-            assert image.mode == "P" and image.size == (240, 160)
+            assert image.mode == "P" and image.size == (480, 320)
             assert chunks(frame) <= {b"IHDR", b"PLTE", b"IDAT", b"IEND"}  # no dates, no software
             pixels = np.asarray(image.convert("RGB")).astype(int)
             drawn = np.abs(pixels - [0x00, 0x72, 0xB2]).max(2) <= 3
             assert tuple(pixels[0, 0]) == (255, 255, 255)  # white stays white
             width = drawn.any(0).sum()
-            assert width == pytest.approx((index + 1) / 4 * 0.775 * 240, abs=3)
+            assert width == pytest.approx((index + 1) / 4 * 0.775 * 480, abs=6)
 
     def test_many_colours_stay_close(self):
         def rainbow(index):
@@ -155,7 +155,7 @@ class TestFrames:
 
         got = frames_of(make(5, draw=rainbow).page)
         for index, frame in enumerate(got):
-            wanted = module._picture(rainbow(index), 80).astype(int)
+            wanted = module._picture(rainbow(index), 160).astype(int)
             pixels = np.asarray(Image.open(io.BytesIO(frame)).convert("RGB")).astype(int)
             assert np.percentile(np.abs(pixels - wanted), 99) <= 8
 
@@ -163,7 +163,7 @@ class TestFrames:
         mpl.rcParams.update({"savefig.bbox": "tight", "savefig.transparent": True})
         mpl.rcParams["savefig.facecolor"] = "black"
         image = Image.open(io.BytesIO(frames_of(make(draw=draw).page)[0]))
-        assert image.size == (240, 160)
+        assert image.size == (480, 320)
         assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
 
     def test_dpi(self):
