@@ -99,7 +99,10 @@ class TestStructure:
         image, data = parsed.only("img"), parsed.data
         assert image["src"] == "data:image/png;base64," + data["frames"][0]
         assert image["alt"] == ALT + ": step 0"
-        assert (image["width"], image["height"]) == ("240", "160")  # 3 x 2 inches at 80; twice as sharp
+        assert (image["width"], image["height"]) == (
+            "240",
+            "160",
+        )  # 3 x 2 inches at 80; twice as sharp
         assert "hidden" in parsed.only("div")  # until the script runs
 
     def test_slider(self):
