@@ -20,6 +20,7 @@ CODE = re.compile(
 )
 PICTURE = re.compile(r'<img(?![^>]*\bwidth=)([^>]*?src="[^"]*_images/([^"/]+\.png)"[^>]*?)\s*/?>')
 PAGE_DPI = 96  # CSS pixels an inch
+WIDE = 640  # CSS pixels: a wider picture has several panels, and scrolls on a telephone
 SEEN, RARE = 8, 0.005  # of 255 levels: a smaller difference, or one in fewer pixels, is not seen
 THEME = re.compile(r'html\[data-theme="(\w+)"\] \.highlight *\{[^}]*?(?<!-)color: *(#\w+)')
 
@@ -100,7 +101,8 @@ def size_pictures(out):
         if found[2] not in sizes:
             return found[0]
         width, height = sizes[found[2]]
-        return f'<img width="{width}" height="{height}"{found[1]} />'
+        wide = ' class="icl-wide-picture"' if width > WIDE and "class=" not in found[0] else ""
+        return f'<img{wide} width="{width}" height="{height}"{found[1]} />'
 
     for page in out.rglob("*.html"):
         old = page.read_text(encoding="utf8")

@@ -106,6 +106,18 @@ def test_a_sharp_picture_is_shown_at_half_its_pixels(tmp_path):
     assert shown[0]["alt"] == "a > b"
 
 
+def test_a_wide_picture_is_marked(tmp_path):
+    (tmp_path / "_images").mkdir()
+    for name, width in (("wide.png", 700), ("narrow.png", 600)):
+        Image.new("RGB", (width, 10)).save(tmp_path / "_images" / name)
+    (tmp_path / "page.html").write_text(
+        '<img src="_images/wide.png" /><img src="_images/narrow.png" />'
+    )
+    book_weight.size_pictures(tmp_path)
+    wide, narrow = BeautifulSoup((tmp_path / "page.html").read_text(), "html.parser")("img")
+    assert wide["class"] == ["icl-wide-picture"] and "class" not in narrow.attrs
+
+
 @pytest.fixture
 def site(tmp_path):
     """A site of two pages, with what the theme brings: styles, icon script, icon font."""

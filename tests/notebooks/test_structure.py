@@ -84,14 +84,17 @@ def scrubbers(source: str) -> list[dict]:
 
 
 def figures(cell) -> list[tuple[str, str, str]]:
-    """The description, caption and name of every figure of a code cell."""
+    """The description, caption and name of every figure of a code cell.
+
+    The page numbers a figure by its cell's metadata, also one with a slider.
+    """
     data = cell.metadata.get("mystnb", {})
+    figure = data.get("figure", {})
     found = [
-        (item.get("alt", ""), item.get("caption", ""), item.get("name", ""))
+        (item.get("alt", ""), figure.get("caption", ""), figure.get("name", ""))
         for item in scrubbers(cell.source)
     ]
-    if {"figure", "image"} & set(data) or plots(cell.source):
-        figure = data.get("figure", {})
+    if not found and ({"figure", "image"} & set(data) or plots(cell.source)):
         alt = data.get("image", {}).get("alt", "")
         found.append((alt, figure.get("caption", ""), figure.get("name", "")))
     return found

@@ -54,7 +54,7 @@ def test_coefficients_are_pairs():
 @pytest.mark.parametrize("name", ["losses", None, 3, ["losses by position"]])
 def test_unknown_tables(name):
     for function in (published, source_of):
-        with pytest.raises(ValueError, match="table must be one of .'iteration coefficients'"):
+        with pytest.raises(ValueError, match="table must be one of .'few-shot losses'"):
             function(name)
 
 
