@@ -61,7 +61,7 @@ def use_style() -> None:
     )
     if "inline" in mpl.get_backend():
         shell = sys.modules["IPython"].get_ipython()
-        shell.run_line_magic("config", "InlineBackend.figure_formats = {'retina'}")
+        shell.run_line_magic("config", "InlineBackend.figure_format = 'retina'")
 
 
 def panels(columns: int, rows: int = 1, *, height: float = 3.4, width: float | None = None):

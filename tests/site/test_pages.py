@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import os
 import re
 from collections import Counter
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
 from bs4 import BeautifulSoup
+from PIL import Image
 
 from icl_lib.claims.files import every_claim
 
@@ -131,6 +134,37 @@ def test_part_3_has_sliders(site):
 
 def test_chapters_have_pictures(site, chapter_name):
     assert article(site / chapter_name).find_all("img")
+
+
+def test_figures_are_sharp_and_have_their_size(site, chapter_name):
+    """Two pixels for each of the page, and its size in the page, also that of a slider's frames."""
+    pictures = article(site / chapter_name).select(".cell_output img")
+    for picture in pictures:
+        if picture["src"].startswith("data:"):
+            data = BytesIO(base64.b64decode(picture["src"].partition(",")[2]))
+        else:
+            data = (site / chapter_name).parent / picture["src"]
+        width, height = Image.open(data).size
+        assert abs(width - 2 * int(picture["width"])) <= 1, picture["alt"]
+        assert abs(height - 2 * int(picture["height"])) <= 1, picture["alt"]
+    assert pictures
+
+
+def test_nothing_long_is_printed(site, chapter_name):
+    """What has more than six lines is read as a table or a figure."""
+    long = {
+        output.text[:60]: output.text.strip().count("\n") + 1
+        for output in article(site / chapter_name).select(".cell_output pre")
+        if output.text.strip().count("\n") >= 6
+    }
+    assert long == {}
+
+
+def test_sliders_are_numbered_figures(site, chapter_name):
+    for slider in article(site / chapter_name).select("figure.icl-scrubber"):
+        figure = slider.find_parent("figure")
+        assert figure["id"].startswith("fig-")
+        assert re.match(r"Fig\. \d+\.\d+", figure.select_one(".caption-number").text)
 
 
 def test_no_id_is_given_twice(site, page_name):
