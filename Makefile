@@ -154,7 +154,8 @@ oldest: ## the library's tests with the oldest versions that pyproject.toml allo
 repository: $(STAMP) ## URL=https://github.com/...: launch buttons, source links, the notebooks' Colab cell
 	@$(BIN)/python book/_ext/book_repository.py "$(URL)"
 
-clean: ## remove what was built
+clean: ## remove what was built, and the states of unfinished runs
+	@! ls _build/training/*.pid 2>/dev/null || { echo "a run is being trained (or was killed: then remove that file)"; exit 1; }
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
 
 distclean: clean ## and the environment

@@ -19,6 +19,7 @@ CODE = re.compile(
     re.DOTALL,
 )
 PICTURE = re.compile(r'<img(?![^>]*\bwidth=)([^>]*?src="[^"]*_images/([^"/]+\.png)"[^>]*?)\s*/?>')
+FIXED = re.compile(r' style="width: [\d.]+px; height: [\d.]+px;?"')  # cannot shrink on a telephone
 PAGE_DPI = 96  # CSS pixels an inch
 WIDE = 640  # CSS pixels: a wider picture has several panels, and scrolls on a telephone
 SEEN, RARE = 8, 0.005  # of 255 levels: a smaller difference, or one in fewer pixels, is not seen
@@ -93,7 +94,8 @@ def with_palette(png):
 def size_pictures(out):
     """Tell each page the size of its sharp pictures, so that it shows them at that of the others.
 
-    The page also keeps their place free while they load.
+    The page also keeps their place free while they load. Sizes that are fixed by a style go: such
+    a picture would be squeezed on a narrow page.
     """
     sizes = {path.name: shown_size(path) for path in (out / "_images").glob("*.png")}
 
@@ -102,7 +104,8 @@ def size_pictures(out):
             return found[0]
         width, height = sizes[found[2]]
         wide = ' class="icl-wide-picture"' if width > WIDE and "class=" not in found[0] else ""
-        return f'<img{wide} width="{width}" height="{height}"{found[1]} />'
+        rest = FIXED.sub("", found[1])
+        return f'<img{wide} width="{width}" height="{height}"{rest} />'
 
     for page in out.rglob("*.html"):
         old = page.read_text(encoding="utf8")

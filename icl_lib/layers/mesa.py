@@ -176,7 +176,9 @@ def _carry(keys: Tensor, values: Tensor, state: Tensor, decays):
         diagonal.add_(1)
         # inverting L and one product take less time than solving for all columns of the right side
         factor, failed = torch.linalg.cholesky_ex(system)
-        if failed.any():  # NaN or overflow in a row: its outputs are NaN, those of others are not
+        if (
+            not failed.is_meta and failed.any()
+        ):  # NaN or overflow in a row: its outputs are NaN, those of others are not
             factor[failed > 0] = torch.nan
         inverse = torch.linalg.solve_triangular(factor, identity, upper=False)
         torch.bmm(inverse, hits, out=both)

@@ -126,7 +126,7 @@ def check_mesa(queries, keys, values, lam, forgetting):
         lam = lam.to(keys)
     else:
         lam = torch.tensor(positive_scale("lam", lam), dtype=keys.dtype, device=keys.device)
-    if not bool(((lam >= MIN_SCALE) & (lam <= MAX_LAMBDA)).all()):
+    if not (lam.is_meta or bool(((lam >= MIN_SCALE) & (lam <= MAX_LAMBDA)).all())):
         raise ValueError(
             f"lam must be positive, between {MIN_SCALE:g} and {MAX_LAMBDA:g}, got entries from "
             f"{float(lam.min()):.3g} to {float(lam.max()):.3g}"
@@ -149,6 +149,6 @@ def check_mesa(queries, keys, values, lam, forgetting):
 def _check_forgetting(forgetting: Tensor) -> Tensor:
     (forgetting,) = real_tensors(forgetting=forgetting)
     check_shape("forgetting", forgetting, "...", "T")
-    if not bool(((forgetting > 0) & (forgetting <= 1)).all()):
+    if not (forgetting.is_meta or bool(((forgetting > 0) & (forgetting <= 1)).all())):
         raise ValueError("forgetting must lie in (0, 1], got entries outside")
     return forgetting

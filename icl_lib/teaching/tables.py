@@ -26,7 +26,7 @@ class Table:
             for first, *rest in self.rows
         )
         return (
-            f'<table class="icl-results"><thead><tr>{head}</tr></thead>\n'
+            f'<table class="dataframe icl-results"><thead><tr>{head}</tr></thead>\n'
             f"<tbody>{body}</tbody></table>"
         )
 

@@ -22,7 +22,7 @@ def test_the_page_has_the_entries_and_says_which_are_headings():
     assert cells(shown) == [COLUMNS, ["a < b", "0.123", "3"], ["c", "", "10"]]
     page = BeautifulSoup(shown._repr_html_(), "html.parser")
     assert [cell["scope"] for cell in page.find_all("th")] == ["col"] * 3 + ["row"] * 2
-    assert page.table["class"] == ["icl-results"]
+    assert page.table["class"] == ["dataframe", "icl-results"]
 
 
 def test_the_console_has_aligned_columns():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 from transformer_examples import CONFIGS, SIZES, build, every_config, inputs_of
@@ -28,14 +26,15 @@ def test_gradcheck(config):
 
 @every_config
 def test_on_the_meta_device(config):
-    """Only shapes: no part asks for a number (but mesa layers, whose lambdas are checked)."""
-    kinds = tuple(kind for kind in config.layers if kind != "mesa")
-    model = build(replace(config, layers=kinds)).to("meta")
+    """Only shapes: no part asks for a number, and none moves to another device."""
+    model = build(config).to("meta")
     inputs = [part.to("meta") for part in inputs_of(model)]
     predictions, cache = model.run_with_cache(*inputs)
     assert predictions.device.type == "meta"
     assert predictions.shape == ((2, 6) if config.reads == "pairs" else (2, 6, 3))
     assert all(value.device.type == "meta" for value in cache.values())
+    predictions.sum().backward()
+    assert all(weight.grad.device.type == "meta" for weight in model.parameters())
 
 
 class TestInputs:
