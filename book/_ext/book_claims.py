@@ -39,8 +39,8 @@ def is_claim(node):
 
 
 def addresses(name, spec):
-    """#claim-ID, and the address that the claim had when it carried the chapter's number."""
-    return [nodes.make_id(f"claim-{name}"), nodes.make_id(f"claim-{spec['was']}")]
+    """#claim-ID, and the address of an old claim when it carried the chapter's number."""
+    return [nodes.make_id(f"claim-{given}") for given in (name, spec.get("was")) if given]
 
 
 def mark_neighbours(doctree):

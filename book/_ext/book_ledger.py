@@ -98,9 +98,8 @@ HEADS = ["Claim and source", "Verdict", "Kind", "Expected", "Measured", "Otherwi
 def ledger_row(app, docname, chapter, payload, claim):
     name, se = payload["id"], payload.get("se")
     where = link(app, docname, chapter.docname, code(name), nodes.make_id(f"claim-{name}"))
-    formerly = nodes.inline(
-        "", "", ids=[anchor(claim["was"])]
-    )  # links with the old number still work
+    old = [anchor(claim["was"])] if "was" in claim else []  # links with it still work
+    formerly = nodes.inline("", "", ids=old)
     row = [
         [
             formerly,

@@ -12,7 +12,7 @@ import yaml
 KINDS = ("identity", "estimate", "published", "bound", "record")
 MODES = ("absolute", "relative", "z", "at_most", "at_least")
 VERDICTS = ("reproduced", "reproduced in part", "not at this scale", "differs")
-NEEDED = ("was", "kind", "statement", "source")
+NEEDED = ("kind", "statement", "source")
 JUDGED = ("expected", "mode", "tolerance", "verdict", "holds")
 
 
