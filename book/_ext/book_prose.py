@@ -80,7 +80,7 @@ def following(lead: str) -> str:
 
 def is_literal(info: str) -> bool:
     """Whether a fence opens code, or a directive whose content is not prose."""
-    return bool(info) and (not info.startswith("{") or bool(LITERAL.match(info)))
+    return not info.startswith("{") or bool(LITERAL.match(info))
 
 
 def sentences(line: str) -> list[str]:

@@ -92,3 +92,8 @@ def test_the_check_names_the_page(tmp_path, monkeypatch, capsys):
     assert page.read_text(encoding="utf8") == "One. Two.\n"
     assert book_prose.main([]) == 0 and page.read_text(encoding="utf8") == "One.\nTwo.\n"
     assert book_prose.main(["--check"]) == 0
+
+
+def test_commands_in_a_fence_without_a_language_keep_their_lines():
+    page = "Do this:\n\n```\nmake book  # first\nmake test  # then\n```\n"
+    assert book_prose.one_sentence_a_line(page) == page

@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in EXTRA:
             raise
-        missing = f"{options.command} needs {error.name}: pip install 'icl_lib[scale]'"
+        missing = f"{options.command} needs {error.name}: pip install '.[scale]' in the repository"
         print(missing, file=sys.stderr)
     except (ValueError, OSError) as error:
         print(f"{options.command}: {error}", file=sys.stderr)
