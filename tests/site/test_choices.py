@@ -45,6 +45,7 @@ def test_every_option_gets_its_answer(open_widget, stem):
             assert formulas == text.count("$") // 2
     assert page.locator("span.math:not(:has(mjx-container))").count() == 0
     assert page.locator("[data-mjx-error]").count() == 0
+    assert page.locator("mjx-container [style*='color: red']").count() == 0, "an unknown macro"
     assert page.errors == []
 
 
@@ -75,6 +76,18 @@ def test_questions_do_not_disturb_each_other(open_widget):
     assert page.locator(FIRST).get_by_role("radio").first.is_checked()
     other.get_by_role("button").click()
     assert page.locator(FIRST).locator("[role=status]").inner_text() == ""
+
+
+def test_an_answer_waits_until_its_formulas_are_typeset(open_widget):
+    page = open_widget(PAGE)
+    box = page.locator(FIRST)
+    late = "() => { MathJax = { startup: { promise: new Promise((go) => { window.go = go; }) } }; }"
+    page.evaluate(late)
+    box.get_by_role("radio").first.check()
+    box.get_by_role("button").click()
+    assert box.locator("[role=status]").inner_text() == ""
+    page.evaluate("() => window.go()")
+    box.get_by_text("Not A.").wait_for()
 
 
 def test_without_a_choice_it_asks_for_one(open_widget):
