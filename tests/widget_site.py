@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import sys
 from pathlib import Path
 
@@ -30,6 +31,8 @@ def build(folder: Path, pages: dict[str, str], questions: dict[str, str]) -> Pat
         write(source / f"{name}.md", f"---\norphan: true\n---\n{text}")
     for stem, text in questions.items():
         write(source / "book" / "questions" / f"{stem}.yml", text)
+    for part in ("explorables", "_static/explorables"):  # where a page looks for their files
+        shutil.copytree(ROOT / "book" / part, source / "book" / part, dirs_exist_ok=True)
     warnings = io.StringIO()
     with docutils_namespace(), patch_docutils():
         app = Sphinx(
@@ -90,9 +93,21 @@ def question_pages() -> dict[str, str]:
     return pages
 
 
+def explorable_page() -> dict[str, str]:
+    """One page with every explorable."""
+    scripts = sorted((STATIC / "explorables").glob("*.js"))
+    shown = [
+        f"```{{admonition}} Explore: {path.stem}\n:class: explorable\n:name: {path.stem}\n\n"
+        "A caption with a formula, $R(N,M)$.\n```\n"
+        for path in scripts
+        if path.stem != "shared"
+    ]
+    return {"explorables": "# Explorables\n\n" + "\n".join(shown)}
+
+
 def build_all(folder: Path) -> Path:
     """The whole small site below ``folder``."""
-    return build(folder, question_pages(), questions_of_the_book())
+    return build(folder, question_pages() | explorable_page(), questions_of_the_book())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Admonitions that become more on the page: choice questions (and explorables).
+"""Admonitions that become more on the page: choice questions and explorables.
 
 In a chapter both are ordinary admonitions of a class of their own, so that JupyterLab, which knows
 none of our directives, shows a box with the question or the caption instead of an error.
@@ -10,13 +10,14 @@ from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 import book_choice
+import book_explorable
 from book_boxes import Box, depart_box, visit_box
 
-KINDS = {"choice": book_choice.question}
+KINDS = {"choice": book_choice.question, "explorable": book_explorable.explorable}
 
 
 class WidgetAdmonition(Admonition, SphinxDirective):
-    """``{admonition}``; of the class ``choice`` the question that its ``:name:`` names."""
+    """``{admonition}``; of a class of ours the question or explorable that ``:name:`` names."""
 
     def run(self):
         for name in self.options.get("class", ()):
