@@ -41,7 +41,11 @@ def main() -> None:
         site = widget_site.build_all(Path(folder))
         browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
         page = browser.new_page()
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto((site / "explorables.html").as_uri())
+        if errors:
+            raise SystemExit(f"a script failed: {errors}")
         for name in names():
             (FRAMES / f"{name}.html").write_text(frame(page, name), encoding="utf8")
         browser.close()

@@ -2,102 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
+from explorable_oracles import FORMULAS, states
 
-from icl_lib.theory import optimum, random_covariance, shifts
 from tests import explorable_frames
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = explorable_frames.names()
 PAGE = "explorables"
-D = 5
 PAGE_LIMIT = 25_000
-
-
-def closed_form_loss(state):
-    eye, n, d = np.eye(state["d"]), state["N"], state["d"]
-    return {
-        "error": optimum.preconditioner_risk(state["a"] * eye, eye, n) / d,
-        "best": optimum.optimal_preconditioner(eye, n)[0, 0],
-        "least": 2 * optimum.minimum_loss(eye, n) / d,
-        "first": optimum.preconditioner_risk(eye, eye, n) / d,
-    }
-
-
-def how_many_lengths(state):
-    raw = np.geomspace(1, 1 / state["kappa"], D)
-    covariance = np.diag(raw / raw.mean())
-
-    def risk(n):
-        return optimum.risk(covariance, n, state["M"], noise_var=state["s2"])
-
-    best = min(range(1, 1001), key=lambda n: risk(n).total)
-    now = risk(state["N"])
-    parts = {**now._asdict(), "total": now.total}
-    scaled = {name: value / D for name, value in parts.items()}
-    return scaled | {"bestN": best, "least": risk(best).total / D}
-
-
-def random_scales(state):
-    c, n, m = state["c"], state["N"], state["M"]
-    alpha = random_covariance.exponential_alpha(D, n)
-    fixed = optimum.optimal_preconditioner(np.eye(D), n)[0, 0]
-
-    def error(a):
-        return random_covariance.exponential_risk(a, D, m, scale=c) / c
-
-    return {
-        "layer": error(alpha),
-        "fixed": error(fixed),
-        "retrained": error(alpha / c),
-        "whitened": (1 - fixed) ** 2,  # the layer of the covariance I times least squares
-    }
-
-
-def shift_ellipses(state):
-    trained, turn = np.diag([1.6, 0.4]), math.radians(state["angle"])
-    rotation = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
-    test = state["scale"] ** 2 * rotation @ trained @ rotation.T
-    law = shifts.query_shift_risk if state["who"] == "query" else shifts.covariate_shift_risk
-    error = law(trained, test, 20, 40) / np.trace(test)
-    return {"error": error, "xx": test[0, 0], "xy": test[0, 1], "yy": test[1, 1]}
-
-
-FORMULAS = {
-    "closed-form-loss": (
-        closed_form_loss,
-        {"N": [5, 1, 20, 200, 3], "d": [1, 2, 5, 20], "a": [1.0, 0.3, 0.71, 1.5]},
-    ),
-    "how-many-lengths": (
-        how_many_lengths,
-        {"N": [100, 1, 20, 1000], "M": [10, 1, 40, 700, 5], "kappa": [1, 16, 1000], "s2": [0, 1.3]},
-    ),
-    "random-scales": (
-        random_scales,
-        {"c": [4, 1, 9, 0.1, 2.5], "N": [20, 5, 1000], "M": [40, 5, 1000, 18]},
-    ),
-    "shift-ellipses": (
-        shift_ellipses,
-        {"angle": [45, 0, 90, 13], "scale": [1, 0.1, 2.2], "who": ["prompt", "query"]},
-    ),
-}
-
-
-def states(choices: dict, count: int = 10) -> list[dict]:
-    """``count`` states: each list of values is run through, at a pace of its own."""
-    return [
-        {
-            name: values[(at + pace * (at // len(values))) % len(values)]
-            for pace, (name, values) in enumerate(choices.items())
-        }
-        for at in range(count)
-    ]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -109,6 +27,51 @@ def test_the_formula_is_the_librarys(open_widget, name):
         shown = figure.evaluate("(figure, state) => figure.iclValues(state)", state)
         assert shown == pytest.approx(formula(state), rel=1e-6, abs=1e-9), state
     assert page.errors == []
+
+
+def test_a_path_on_the_antidiagonal_runs_into_the_saddle(open_widget):
+    figure = open_widget(PAGE).locator("#explore-flow-plane")
+    values = "figure => figure.iclValues({ a: 0.7, u: -0.7, t: 12 })"
+    shown = figure.evaluate(values)
+    assert (shown["endA"], shown["endU"]) == (0, 0)
+    assert shown["a"] == pytest.approx(-shown["u"]) and 0 < shown["a"] < 1e-4
+
+
+def test_every_cell_of_the_trap_is_descended_from_again(open_widget):
+    """The map against the descent, whose formula the test above compares with the library."""
+    figure = open_widget(PAGE).locator("#explore-flow-trap")
+    wrong = """figure => {
+      const [area, plot] = [".icl-area", ".icl-plot"].map((part) => figure.querySelector(part));
+      const [w, h] = ["width", "height"].map((side) => Number(plot.getAttribute(side)));
+      const wrong = [];
+      for (let i = -10; i <= 10; i += 1) for (let j = -10; j <= 10; j += 1) {
+        const [alpha, beta] = [i / 10, j / 10];
+        const point = new DOMPoint(((alpha + 1.05) / 2.1) * w, ((1.05 - beta) / 2.1) * h);
+        const trapped = figure.iclValues({ alpha, beta }).loss > 0.8;
+        if (area.isPointInFill(point) !== trapped) wrong.push([alpha, beta, trapped]);
+      }
+      return wrong; }"""
+    assert figure.evaluate(wrong) == []
+
+
+@pytest.mark.parametrize("name", ["flow-plane", "flow-trap"])
+def test_a_click_sets_the_start(open_widget, name):
+    """The mark of the start goes where the pointer was, and the sliders follow."""
+    page = open_widget(PAGE)
+    figure = page.locator(f"#explore-{name}")
+    chart = figure.locator(".icl-chart").first
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    x, y = box["x"] + 0.3 * box["width"], box["y"] + 0.4 * box["height"]
+    page.mouse.click(x, y)
+    shape = {"flow-plane": "polygon", "flow-trap": "circle"}[name]
+    mark = figure.locator(f".icl-plot {shape}.icl-mark").first.bounding_box()
+    below = {"flow-plane": mark["height"], "flow-trap": mark["height"] / 2}[name]
+    assert mark["x"] + mark["width"] / 2 == pytest.approx(x, abs=4)
+    assert mark["y"] + below == pytest.approx(y, abs=4)
+    state = list(figure.evaluate("figure => figure.iclState").values())
+    sliders = [float(s.input_value()) for s in figure.get_by_role("slider").all()]
+    assert sliders[:2] == pytest.approx(state[:2]) and state[0] < 0
 
 
 @pytest.mark.parametrize("name", NAMES)

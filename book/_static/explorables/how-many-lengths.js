@@ -45,7 +45,7 @@
     draw: (state, { total, bestN, least }, { chart, legend }) => {
       const picture = chart({
         x: { min: 1, max: 1000, log: true, ticks: [1, 10, 100, 1000], label: "training length N" },
-        y: { min: 0.001, max: 10, log: true, ticks: [0.001, 0.01, 0.1, 1, 10], label: "risk / d" },
+        y: { min: 0.01, max: 10, log: true, ticks: [0.01, 0.1, 1, 10], label: "risk / d" },
       });
       const curve = (of) => lengths(1, 1000, 60).map((N) => [N, of(risk(N, state))]);
       picture.line([[1, 1], [1000, 1]], 5);

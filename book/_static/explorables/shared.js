@@ -65,7 +65,8 @@ const IclExplorable = (() => {
       svg("text", { x: left + w / 2, y: height - 6, "text-anchor": "middle" }, x.label),
       svg("text", { transform: `translate(11 ${top + h / 2}) rotate(-90)`, "text-anchor": "middle" }, y.label),
     );
-    const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "icl-chart" }, axes, inside);
+    const size = `flex: ${width} 1 ${0.8 * width}px; max-width: ${Math.round(width / 0.75)}px`; // charts in a row are equally high
+    const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "icl-chart", style: size }, axes, inside);
     const add = (node) => (inside.append(node), node);
     return {
       root,
@@ -88,12 +89,18 @@ const IclExplorable = (() => {
         const [u, v] = [px(a), py(b)];
         return add(svg("path", { d: `M${u - 5} ${v - 5}l10 10m0-10l-10 10`, class: `icl-line icl-solid icl-series-${series}` }));
       },
-      note: (a, b, text, anchor = "start") =>
-        add(svg("text", { x: px(a), y: py(b), "text-anchor": anchor }, text)),
+      // rectangles [from x, to x, from y, to y] in one shape
+      area: (parts, series) => {
+        const d = parts.map(([a, b, c, e]) =>
+          `M${px(a).toFixed(1)} ${py(c).toFixed(1)}H${px(b).toFixed(1)}V${py(e).toFixed(1)}H${px(a).toFixed(1)}z`);
+        return add(svg("path", { d: d.join(""), class: `icl-area icl-series-${series}` }));
+      },
       // where on the chart a pointer is
       under: (event) => {
-        const box = inside.getBoundingClientRect();
-        const [s, t] = [(event.clientX - box.left) / box.width, (box.bottom - event.clientY) / box.height];
+        const box = root.getBoundingClientRect();
+        const scale = width / box.width;
+        const s = ((event.clientX - box.left) * scale - left) / w;
+        const t = 1 - ((event.clientY - box.top) * scale - top) / h;
         return [x.min + s * (x.max - x.min), y.min + t * (y.max - y.min)];
       },
     };

@@ -17,7 +17,7 @@
     ];
   }
 
-  // eq. (7.2): R = tr(A Q A B) - 2 tr(A Q L) + tr Q, with E[b b^T] = B = (1 + 1/M) L^2 + tr(L)/M L
+  // The exact error of Chapter 7: R = tr(A Q A B) - 2 tr(A Q L) + tr Q, with E[b b^T] = B = (1 + 1/M) L^2 + tr(L)/M L
   function error([xx, xy, yy], [qx, qxy, qy]) {
     const trace = xx + yy;
     const bxx = (1 + 1 / M) * (xx * xx + xy * xy) + (trace / M) * xx;
