@@ -79,6 +79,11 @@ def ask(name: str, prompt: str) -> str:
     )
 
 
+def explore(name: str, title: str = "Explore: a title", caption: str = "How $N$ matters.") -> str:
+    """The admonition with which a chapter shows an explorable."""
+    return f"```{{admonition}} {title}\n:class: explorable\n:name: {name}\n\n{caption}\n```\n"
+
+
 def questions_of_the_book() -> dict[str, str]:
     files = sorted((ROOT / "book" / "questions").glob("*.yml"))
     return {path.stem: path.read_text(encoding="utf8") for path in files}
@@ -96,12 +101,7 @@ def question_pages() -> dict[str, str]:
 def explorable_page() -> dict[str, str]:
     """One page with every explorable."""
     scripts = sorted((STATIC / "explorables").glob("*.js"))
-    shown = [
-        f"```{{admonition}} Explore: {path.stem}\n:class: explorable\n:name: {path.stem}\n\n"
-        "A caption with a formula, $R(N,M)$.\n```\n"
-        for path in scripts
-        if path.stem != "shared"
-    ]
+    shown = [explore(path.stem) for path in scripts if path.stem != "shared"]
     return {"explorables": "# Explorables\n\n" + "\n".join(shown)}
 
 

@@ -83,7 +83,7 @@
       const goal = endU === 0 ? "It runs into the saddle and never learns." :
         `It ends at a\u00a0=\u00a0${number(endA)}, u\u00a0=\u00a0${number(endU)}.`;
       return `From a\u00a0=\u00a0${number(state.a)}, u\u00a0=\u00a0${number(state.u)} the flow is at a\u00a0=\u00a0${number(a)}, ` +
-        `u\u00a0=\u00a0${number(u)} at time ${number(state.t)}, with ${number(excess)} above the minimum. ${goal}`;
+        `u\u00a0=\u00a0${number(u)} at time ${number(state.t)}, and its loss is ${number(excess)} above the minimum. ${goal}`;
     },
   });
 })();

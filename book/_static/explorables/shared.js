@@ -25,13 +25,12 @@ const IclExplorable = (() => {
     made.append(...children);
     return made;
   };
-  // a number for people: three digits, no exponent where it can be avoided
+  // a number for people: three digits, no exponent, a minus sign that is one
   const number = (value, digits = 3) => {
-    if (value === 0) return "0";
-    const size = Math.abs(value);
-    const rounded = Number(value.toPrecision(digits));
-    return size >= 1e5 || size < 1e-4 ? rounded.toExponential() : String(rounded);
+    if (Math.abs(value) < 1e-4) return value === 0 ? "0" : "less than 0.0001";
+    return String(Number(value.toPrecision(digits))).replace("-", "\u2212");
   };
+  const tickText = (value) => String(value).replace("-", "\u2212");
   const range = (from, to, count) =>
     Array.from({ length: count }, (_, i) => from + ((to - from) * i) / (count - 1));
   const geometric = (from, to, count) =>
@@ -54,12 +53,12 @@ const IclExplorable = (() => {
     for (const tick of x.ticks) {
       const at = left + px(tick);
       axes.append(svg("line", { x1: at, x2: at, y1: top + h, y2: top + h + 4 }));
-      axes.append(svg("text", { x: at, y: top + h + 16, "text-anchor": "middle" }, String(tick)));
+      axes.append(svg("text", { x: at, y: top + h + 16, "text-anchor": "middle" }, tickText(tick)));
     }
     for (const tick of y.ticks) {
       const at = top + py(tick);
       axes.append(svg("line", { x1: left - 4, x2: left, y1: at, y2: at }));
-      axes.append(svg("text", { x: left - 7, y: at + 4, "text-anchor": "end" }, String(tick)));
+      axes.append(svg("text", { x: left - 7, y: at + 4, "text-anchor": "end" }, tickText(tick)));
     }
     axes.append(
       svg("text", { x: left + w / 2, y: height - 6, "text-anchor": "middle" }, x.label),
