@@ -40,36 +40,33 @@ def question(directive):
 
 
 def question_box(directive, name, item, path):
-    def paragraph(text):
-        return directive.parsed(text, path)
-
-    def listed(contents):
-        # letters as on an examination sheet; the browser writes them
-        return nodes.enumerated_list(
-            "", *(nodes.list_item("", *content) for content in contents), enumtype="upperalpha"
-        )
-
     options = item["options"]
     right = next(at for at, option in enumerate(options) if "correct" in option)
-    reasons = []
+    texts, reasons = lettered_list(), lettered_list()
     for at, option in enumerate(options):
-        text = f"*{option['misconception']}.* {option['because']}" if at != right else ""
-        reasons.append(paragraph(text or f"**Right.** {item['explanation']}"))
-    given = listed(paragraph(option["text"]) for option in options)
-    reasons = listed(reasons)
-    reasons[right]["classes"].append("icl-right")
-    summary = box("summary", "Answer")
-    answer = box("details", summary, box("p", f"{LETTERS[right]} is right."), reasons)
-    answer["classes"].append("icl-choice-answer")
-    title = box("p", directive.arguments[0], classes=["icl-widget-title"])
-    prompt = box("div", *paragraph(item["prompt"]), classes=["icl-choice-prompt"])
+        texts += nodes.list_item("", *directive.parsed(option["text"], path))
+        if at == right:
+            reason, mark = f"**Right.** {item['explanation']}", ["icl-right"]
+        else:
+            reason, mark = f"*{option['misconception']}.* {option['because']}", []
+        reasons += nodes.list_item("", *directive.parsed(reason, path), classes=mark)
+    prompt = directive.parsed(item["prompt"], path)
+    letter = box("p", f"{LETTERS[right]} is right.")
     return box(
         "div",
-        *(title, prompt, given, answer),
+        box("p", directive.arguments[0], classes=["icl-widget-title"]),
+        box("div", *prompt, classes=["icl-choice-prompt"]),
+        texts,
+        box("details", box("summary", "Answer"), letter, reasons, classes=["icl-choice-answer"]),
         ids=[f"choice-{name}"],
         classes=["icl-widget", "icl-choice"],
         scripts=SCRIPTS,
     )
+
+
+def lettered_list():
+    """An empty list with letters, as on an examination sheet; the browser writes them."""
+    return nodes.enumerated_list("", enumtype="upperalpha")
 
 
 def choices(env):
