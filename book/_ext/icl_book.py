@@ -52,6 +52,8 @@ def setup(app):
     app.add_directive("run-times", book_runs.RunTimes)
     app.add_directive("reproduced-runs", book_reproduced.ReproducedRuns)
 
+    app.setup_extension("book_widgets")
+
     app.connect("config-inited", book_assets.configure_repository, priority=100)
     app.connect("config-inited", book_site.begin)
     app.connect("config-inited", book_cache.provide, priority=900)  # after MyST-NB's own settings

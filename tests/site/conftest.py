@@ -153,6 +153,36 @@ def contexts(browser):
 
 
 @pytest.fixture(scope="session")
+def widget_site(tmp_path_factory) -> Path:
+    """The pages of `tests/widget_site.py`; they need no chapter to be executed."""
+    from tests import widget_site
+
+    return widget_site.build_all(tmp_path_factory.mktemp("widgets"))
+
+
+@pytest.fixture
+def open_widget(widget_site, contexts):
+    """``open_widget("book/03_closed_form", mode, width)``: the page, with what it complained of."""
+    opened = []
+
+    def load(name: str, mode: str = "light", width: int = 1280, context=None):
+        page = (context or contexts[mode]).new_page()
+        opened.append(page)
+        page.errors = []
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.on("console", lambda m: page.errors.append(m.text) if m.type == "error" else None)
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto((widget_site / f"{name}.html").as_uri(), wait_until="load")
+        if context is None:
+            page.evaluate("async () => { await window.MathJax?.startup?.promise }")
+        return page
+
+    yield load
+    for page in opened:
+        page.close()
+
+
+@pytest.fixture(scope="session")
 def visit(address, contexts):
     """``visit(page_name)``: what `page_visit.visit_page` saw there, at the first call only."""
     from page_visit import visit_page
