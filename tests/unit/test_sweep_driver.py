@@ -212,4 +212,7 @@ class TestCommand:
         monkeypatch.delitem(sys.modules, "icl_lib.experiments.sweeps.backends")
         monkeypatch.setitem(sys.modules, "joblib", None)
         assert self.command(tmp_path) == 2
-        assert "sweep needs joblib: pip install '.[scale]' in the repository" in capsys.readouterr().err
+        assert (
+            "sweep needs joblib: pip install '.[scale]' in the repository"
+            in capsys.readouterr().err
+        )
