@@ -13,7 +13,18 @@ from IPython.core.inputtransformer2 import TransformerManager
 from icl_lib.claims import claim, files, verdicts
 
 ORIGINS = ("paper", "derived")
-OPTIONAL = {"paper", "rows", "item", "origin", "note", "reason", "otherwise", "computed", "max_se"}
+OPTIONAL = {
+    "was",
+    "paper",
+    "rows",
+    "item",
+    "origin",
+    "note",
+    "reason",
+    "otherwise",
+    "computed",
+    "max_se",
+}
 KEYS = OPTIONAL | {"recorded", "recorded_tolerance", "band", *files.NEEDED, *files.JUDGED}
 
 
