@@ -40,6 +40,7 @@ def one_sentence_a_line(text: str) -> str:
     *So* what?
     """
     out, paragraph, literal, formula = [], "", None, False
+    directives: list[str] = []  # the fences of open ones, whose content is prose
     for line in text.split("\n"):
         fence = FENCE.match(line)
         prose = not (literal or fence or formula or "$$" in line or WHOLE.match(line))
@@ -53,8 +54,12 @@ def one_sentence_a_line(text: str) -> str:
         out.append(line)
         if literal:
             literal = None if fence and fence["mark"] == literal and not fence["info"] else literal
+        elif fence and not fence["info"] and directives[-1:] == [fence["mark"]]:
+            directives.pop()
+        elif fence and is_literal(fence["info"]):
+            literal = fence["mark"]
         elif fence:
-            literal = fence["mark"] if is_literal(fence["info"]) else None
+            directives.append(fence["mark"])
         else:
             formula ^= line.count("$$") % 2 == 1
     return "\n".join(out + (sentences(paragraph) if paragraph else []))
