@@ -146,7 +146,7 @@ SHORTEST = Comparison(
             "a risk has no factor 1/2, and predicting zero has the risk d.",
         ),
     ),
-    inputs=20,
+    inputs=40,
 )
 
 EXERCISES = {

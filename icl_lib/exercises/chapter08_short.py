@@ -66,7 +66,7 @@ TWO_KINDS = Comparison(
 
 
 def _scale_case(rng: np.random.Generator, number: int) -> Case:
-    lam = rng.exponential(size=50) ** float(rng.uniform(0.5, 1.5))
+    lam = rng.exponential(size=draws.length(rng, 20, 60)) ** float(rng.uniform(0.5, 1.5))
     return {"c": float(rng.uniform(0.3, 4.0)), "samples": lam}
 
 

@@ -26,9 +26,11 @@ def two_lengths(rng: np.random.Generator, low: int = 2, high: int = 30) -> tuple
 
 def covariance(rng: np.random.Generator, d: int) -> np.ndarray:
     """Return a (d, d) covariance with turned axes and eigenvalues from about 0.2 to 3."""
-    axes = np.linalg.qr(rng.standard_normal((d, d)))[0]
-    turned = (axes * np.exp(rng.uniform(-1.5, 1.1, d))) @ axes.T
-    return (turned + turned.T) / 2
+    while True:
+        axes = np.linalg.qr(rng.standard_normal((d, d)))[0]
+        turned = (axes * np.exp(rng.uniform(-1.5, 1.1, d))) @ axes.T
+        if np.abs(turned - diagonal(turned)).max() > 0.1:  # a nearly diagonal one proves nothing
+            return (turned + turned.T) / 2
 
 
 def prompt(
