@@ -43,8 +43,8 @@ TESTS = {
     "layers/tape.py": TRANSFORMER,
     "models/constructions.py": ["test_constructions.py", "test_copying_layer.py"],
     "analysis/probing.py": ["test_probing.py"],
-    "exercises/comparison.py": ["test_exercise_mistakes.py"],
-    "exercises/outputs.py": ["test_exercise_mistakes.py"],
+    "exercises/_comparison.py": ["test_exercise_mistakes.py"],
+    "exercises/_outputs.py": ["test_exercise_mistakes.py"],
     "experiments/curves.py": ["test_raw_experiments.py"],
     "experiments/networks.py": ["test_adapted_experiments.py"],
     "experiments/run.py": ["test_adapted_experiments.py", "test_experiments.py"],
@@ -257,8 +257,8 @@ _BY_FILE = {
     "models/compressed.py": _COMPRESSED,
     "models/learned_inverse.py": _LEARNED_INVERSE,
     "theory/sequences.py": _THEORY_SEQUENCES,
-    "exercises/comparison.py": _COMPARISON,
-    "exercises/outputs.py": _OUTPUTS,
+    "exercises/_comparison.py": _COMPARISON,
+    "exercises/_outputs.py": _OUTPUTS,
     **RAW_ELEMENTS,
 }
 MUTATIONS = [(file, *pair) for file, pairs in _BY_FILE.items() for pair in pairs]

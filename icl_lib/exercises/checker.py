@@ -1,7 +1,7 @@
 """How exercises are run: by name, each with its own way of checking.
 
 An exercise is a list of properties, tried in order, or an object that brings its own ``run``,
-such as `icl_lib.exercises.comparison.Comparison`.
+such as those of Parts 1 and 2.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Result(NamedTuple):
     message: str
 
 
-class Runs(Protocol):
+class _Runs(Protocol):
     """An exercise that brings its own way of checking, on inputs that a reader can ask for."""
 
     def run(self, answer: Callable) -> Result:
@@ -47,7 +47,7 @@ class Exercises:
     A part's module makes one and exports its :meth:`check`; no module has to know all parts.
     """
 
-    def __init__(self, properties: Mapping[str, list[Property] | Runs]):
+    def __init__(self, properties: Mapping[str, list[Property] | _Runs]):
         self.properties = dict(properties)
 
     def names(self) -> list[str]:
@@ -90,7 +90,7 @@ class Exercises:
             raise ValueError(f"name must be an exercise with random inputs, got {name!r}")
         return exercise.case(_checks.positive_int("number", number))
 
-    def _named(self, name: str) -> list[Property] | Runs:
+    def _named(self, name: str) -> list[Property] | _Runs:
         if _checks.text("name", name) not in self.properties:
             raise ValueError(f"name must be one of {self.names()}, got {name!r}")
         return self.properties[name]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from icl_lib.exercises import chapter01, chapter02
+from icl_lib.exercises import _chapter01, _chapter02
 from icl_lib.exercises.checker import Exercises
 
-EXERCISES = Exercises(chapter01.EXERCISES | chapter02.EXERCISES)
+EXERCISES = Exercises(_chapter01.EXERCISES | _chapter02.EXERCISES)
 check = EXERCISES.check
 case = EXERCISES.case

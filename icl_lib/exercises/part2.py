@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from icl_lib.exercises import chapter03, chapter04, chapter05, chapter06, chapter07, chapter08
+from icl_lib.exercises import _chapter03, _chapter04, _chapter05, _chapter06, _chapter07, _chapter08
 from icl_lib.exercises.checker import Exercises
 
 EXERCISES = Exercises(
-    chapter03.EXERCISES
-    | chapter04.EXERCISES
-    | chapter05.EXERCISES
-    | chapter06.EXERCISES
-    | chapter07.EXERCISES
-    | chapter08.EXERCISES
+    _chapter03.EXERCISES
+    | _chapter04.EXERCISES
+    | _chapter05.EXERCISES
+    | _chapter06.EXERCISES
+    | _chapter07.EXERCISES
+    | _chapter08.EXERCISES
 )
 check = EXERCISES.check
 case = EXERCISES.case

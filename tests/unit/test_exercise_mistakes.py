@@ -9,8 +9,8 @@ import re
 import numpy as np
 import pytest
 
-from icl_lib.exercises import draws, part1, part2
-from icl_lib.exercises.comparison import Comparison, Mistake, described
+from icl_lib.exercises import _draws, part1, part2
+from icl_lib.exercises._comparison import Comparison, Mistake, described
 
 EXERCISES = part1.EXERCISES.properties | part2.EXERCISES.properties
 TABLE: dict = {}
@@ -98,7 +98,7 @@ def test_covariances_are_not_diagonal_and_dimensions_differ(name):
     for key in ("covariance", "shifted", "prior"):
         for case in cases:
             if key in case:
-                beside = case[key] - draws.diagonal(case[key])
+                beside = case[key] - _draws.diagonal(case[key])
                 assert np.abs(beside).max() > 0.01
     shapes = {tuple(np.shape(value) for value in case.values()) for case in cases}
     scalars = all(shape == () for shapes_of in shapes for shape in shapes_of)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from icl_lib.exercises import draws
-from icl_lib.exercises.comparison import Case, Comparison, Mistake
+from icl_lib.exercises import _draws
+from icl_lib.exercises._comparison import Case, Comparison, Mistake
 
 
 def _endpoint_case(rng: np.random.Generator, number: int) -> Case:
@@ -14,7 +14,7 @@ def _endpoint_case(rng: np.random.Generator, number: int) -> Case:
         u = a  # balanced
     elif number == 2:
         a, u = -abs(a), abs(a) / 2  # u + a < 0, with opposite signs
-    return {"a": float(a), "u": float(u), "n_train": draws.length(rng)}
+    return {"a": float(a), "u": float(u), "n_train": _draws.length(rng)}
 
 
 def _endpoint(a, u, n, *, product=None, both=True):
@@ -84,8 +84,8 @@ ENDPOINT = Comparison(
 def _time_case(rng: np.random.Generator, number: int) -> Case:
     return {
         "share": float(rng.uniform(0.1, 0.95)),
-        "d": draws.dimension(rng, 2, 9),
-        "n_train": draws.length(rng),
+        "d": _draws.dimension(rng, 2, 9),
+        "n_train": _draws.length(rng),
         "sigma": float(rng.choice([0.02, 0.05, 0.1])),
     }
 

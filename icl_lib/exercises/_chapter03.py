@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from icl_lib.exercises import chapter03_short, draws
-from icl_lib.exercises.comparison import Case, Comparison, Mistake
+from icl_lib.exercises import _chapter03_short, _draws
+from icl_lib.exercises._comparison import Case, Comparison, Mistake
 from icl_lib.theory import optimum
 
 
 def _covariance_case(rng: np.random.Generator, number: int) -> Case:
-    covariance = draws.covariance(rng, draws.dimension(rng))
-    return {"covariance": covariance, "n_train": draws.length(rng)}
+    covariance = _draws.covariance(rng, _draws.dimension(rng))
+    return {"covariance": covariance, "n_train": _draws.length(rng)}
 
 
 def _noisy_case(rng: np.random.Generator, number: int) -> Case:
@@ -167,4 +167,4 @@ GAMMA = Comparison(
 EXERCISES = {
     "03-noisy-preconditioner": NOISY_PRECONDITIONER,
     "03-gamma": GAMMA,
-} | chapter03_short.EXERCISES
+} | _chapter03_short.EXERCISES

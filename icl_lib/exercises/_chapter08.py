@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from icl_lib.exercises import chapter08_short, draws
-from icl_lib.exercises.comparison import Case, Comparison, Mistake
+from icl_lib.exercises import _chapter08_short, _draws
+from icl_lib.exercises._comparison import Case, Comparison, Mistake
 from icl_lib.theory import optimum
 
 
 def _samples_case(rng: np.random.Generator, number: int) -> Case:
-    samples = rng.exponential(size=(60, draws.dimension(rng))) ** float(rng.uniform(0.5, 1.5))
+    samples = rng.exponential(size=(60, _draws.dimension(rng))) ** float(rng.uniform(0.5, 1.5))
     if number == 1:
         samples = np.full((10, 4), 2.0)  # a constant covariance: the answer is 1 / Gamma_ii
-    return {"samples": samples, "n_train": draws.length(rng)}
+    return {"samples": samples, "n_train": _draws.length(rng)}
 
 
 def _gammas(samples, n, *, own=None, trace=None):
@@ -98,10 +98,10 @@ ALPHA = Comparison(
 
 
 def _covariances_case(rng: np.random.Generator, number: int) -> Case:
-    d = draws.dimension(rng, 2, 4)
+    d = _draws.dimension(rng, 2, 4)
     return {
-        "covariances": np.stack([draws.covariance(rng, d) for _ in range(5)]),
-        "n_train": draws.length(rng),
+        "covariances": np.stack([_draws.covariance(rng, d) for _ in range(5)]),
+        "n_train": _draws.length(rng),
     }
 
 
@@ -193,4 +193,4 @@ BEST_MATRIX = Comparison(
 EXERCISES = {
     "08-alpha": ALPHA,
     "08-best-matrix": BEST_MATRIX,
-} | chapter08_short.EXERCISES
+} | _chapter08_short.EXERCISES

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from icl_lib.exercises import chapter01_short, draws
-from icl_lib.exercises.comparison import Case, Comparison, Mistake
+from icl_lib.exercises import _chapter01_short, _draws
+from icl_lib.exercises._comparison import Case, Comparison, Mistake
 from icl_lib.theory import solvers
 
 
 def _ridge_case(rng: np.random.Generator, number: int) -> Case:
-    d = draws.dimension(rng)
-    n = draws.length(rng, 1, 2 * d)  # about half of the prompts are shorter than d
-    xs, ys, x_query = draws.prompt(rng, n, d)
+    d = _draws.dimension(rng)
+    n = _draws.length(rng, 1, 2 * d)  # about half of the prompts are shorter than d
+    xs, ys, x_query = _draws.prompt(rng, n, d)
     return {"xs": xs, "ys": ys, "x_query": x_query, "penalty": float(rng.uniform(0.1, 3.0))}
 
 
@@ -106,7 +106,7 @@ RIDGE = Comparison(
 
 
 def _curve_case(rng: np.random.Generator, number: int) -> Case:
-    d = draws.dimension(rng, 2, 4)
+    d = _draws.dimension(rng, 2, 4)
     xs, w_star = rng.standard_normal((5, d + 3, d)), rng.standard_normal((5, d))
     return {"xs": xs, "ys": np.einsum("bnd,bd->bn", xs, w_star)}
 
@@ -184,4 +184,4 @@ CURVE = Comparison(
 EXERCISES = {
     "01-ridge": RIDGE,
     "01-curve": CURVE,
-} | chapter01_short.EXERCISES
+} | _chapter01_short.EXERCISES

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from icl_lib.exercises import draws
-from icl_lib.exercises.comparison import Case, Comparison, Mistake
+from icl_lib.exercises import _draws
+from icl_lib.exercises._comparison import Case, Comparison, Mistake
 from icl_lib.theory import optimum
 
 
 def _one_dim_case(rng: np.random.Generator, number: int) -> Case:
-    n = 1 if number == 1 else draws.length(rng)
+    n = 1 if number == 1 else _draws.length(rng)
     return {"variance": float(rng.uniform(0.2, 4.0)), "n_train": n}
 
 
@@ -70,7 +70,7 @@ ONE_DIM = Comparison(
 
 def _kurtosis_case(rng: np.random.Generator, number: int) -> Case:
     kurtosis = (1.0, 3.0)[number - 1] if number < 3 else float(rng.uniform(1.2, 8.0))
-    return {"d": draws.dimension(rng, 2, 9), "n_train": draws.length(rng), "kurtosis": kurtosis}
+    return {"d": _draws.dimension(rng, 2, 9), "n_train": _draws.length(rng), "kurtosis": kurtosis}
 
 
 KURTOSIS = Comparison(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from icl_lib.exercises import chapter05_short, draws
-from icl_lib.exercises.comparison import Case, Comparison, Mistake
+from icl_lib.exercises import _chapter05_short, _draws
+from icl_lib.exercises._comparison import Case, Comparison, Mistake
 from icl_lib.theory import optimum
 
 
 def _eigenvalues_case(rng: np.random.Generator, number: int) -> Case:
     noise_var = 0.0 if number == 1 else float(rng.uniform(0.3, 4.0))
-    lam = np.exp(rng.uniform(-1.5, 1.1, draws.dimension(rng)))
-    return {"lam": lam, "n_test": draws.length(rng), "noise_var": noise_var}
+    lam = np.exp(rng.uniform(-1.5, 1.1, _draws.dimension(rng)))
+    return {"lam": lam, "n_test": _draws.length(rng), "noise_var": noise_var}
 
 
 def _kept(lam, m, s2, *, own=None):
@@ -84,10 +84,10 @@ BEST_RISK = Comparison(
 
 
 def _risk_case(rng: np.random.Generator, number: int) -> Case:
-    n_train, n_test = draws.two_lengths(rng)
+    n_train, n_test = _draws.two_lengths(rng)
     noise_var = 0.0 if number == 1 else float(rng.uniform(0.3, 3.0))
     return {
-        "covariance": draws.covariance(rng, draws.dimension(rng)),
+        "covariance": _draws.covariance(rng, _draws.dimension(rng)),
         "n_train": n_train,
         "n_test": n_test,
         "noise_var": noise_var,
@@ -194,4 +194,4 @@ RISK = Comparison(
 EXERCISES = {
     "05-best-risk": BEST_RISK,
     "05-risk": RISK,
-} | chapter05_short.EXERCISES
+} | _chapter05_short.EXERCISES

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from icl_lib.exercises import chapter04_short, draws
-from icl_lib.exercises.comparison import Case, Comparison, Mistake
+from icl_lib.exercises import _chapter04_short, _draws
+from icl_lib.exercises._comparison import Case, Comparison, Mistake
 from icl_lib.theory import gradient_flow, optimum
 
 
 def _state_case(rng: np.random.Generator, number: int) -> Case:
     """Return a U11 that does not commute with the covariance, and u of either sign."""
-    d = draws.dimension(rng, 2, 4)
+    d = _draws.dimension(rng, 2, 4)
     return {
         "u11": rng.standard_normal((d, d)),
         "u": float(rng.choice([-1, 1]) * rng.uniform(0.4, 2.0)),
-        "covariance": draws.covariance(rng, d),
-        "n_train": draws.length(rng),
+        "covariance": _draws.covariance(rng, d),
+        "n_train": _draws.length(rng),
     }
 
 
@@ -235,4 +235,4 @@ EULER = Comparison(
 EXERCISES = {
     "04-shifted-loss": SHIFTED_LOSS,
     "04-euler": EULER,
-} | chapter04_short.EXERCISES
+} | _chapter04_short.EXERCISES

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import softmax
 
-from icl_lib.exercises import draws
-from icl_lib.exercises.comparison import Case, Comparison, Mistake
+from icl_lib.exercises import _draws
+from icl_lib.exercises._comparison import Case, Comparison, Mistake
 from icl_lib.theory import solvers
 
 SOFTMAX = Comparison(
     returns="one number, the answer at the query",
     solution=lambda xs, ys, q: softmax(xs @ q) @ ys,
-    draw=draws.prompt_case,
+    draw=_draws.prompt_case,
     mistakes=(
         Mistake(
             lambda xs, ys, q: np.exp(xs @ q) @ ys,
@@ -67,7 +67,7 @@ SOFTMAX = Comparison(
 
 
 def _step_case(rng: np.random.Generator, number: int) -> Case:
-    case = draws.prompt_case(rng, number)
+    case = _draws.prompt_case(rng, number)
     eta = float(rng.uniform(0.1, 0.9))
     return {**case, "eta": eta, "w0": rng.standard_normal(len(case["x_query"]))}
 

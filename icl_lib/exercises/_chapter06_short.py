@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import factorial2
 
-from icl_lib.exercises import draws
-from icl_lib.exercises.comparison import Case, Comparison, Mistake
+from icl_lib.exercises import _draws
+from icl_lib.exercises._comparison import Case, Comparison, Mistake
 from icl_lib.theory import optimum
 
 
 def _power_case(rng: np.random.Generator, number: int) -> Case:
-    n_train, n_test = draws.two_lengths(rng)
+    n_train, n_test = _draws.two_lengths(rng)
     return {"k": (number - 1) % 5 + 1, "n_train": n_train, "n_test": n_test}
 
 
@@ -107,8 +107,8 @@ POWER = Comparison(
 
 
 def _line_case(rng: np.random.Generator, number: int) -> Case:
-    d = draws.dimension(rng, 2, 4)
-    xs = rng.standard_normal((40, d)) @ np.linalg.cholesky(draws.covariance(rng, d)).T + 0.5
+    d = _draws.dimension(rng, 2, 4)
+    xs = rng.standard_normal((40, d)) @ np.linalg.cholesky(_draws.covariance(rng, d)).T + 0.5
     return {"xs": xs, "ys": 1.0 + xs @ rng.standard_normal(d) + rng.standard_normal(40)}
 
 

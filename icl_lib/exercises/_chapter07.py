@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from icl_lib.exercises import chapter07_short, draws
-from icl_lib.exercises.comparison import Case, Comparison, Mistake
+from icl_lib.exercises import _chapter07_short, _draws
+from icl_lib.exercises._comparison import Case, Comparison, Mistake
 from icl_lib.theory import optimum, shifts
 
 
 def _lengths_case(rng: np.random.Generator, number: int) -> Case:
-    n_train, n_test = draws.two_lengths(rng, 4, 60)
-    covariance = draws.covariance(rng, draws.dimension(rng))
+    n_train, n_test = _draws.two_lengths(rng, 4, 60)
+    covariance = _draws.covariance(rng, _draws.dimension(rng))
     return {"covariance": covariance, "n_train": n_train, "n_test": n_test}
 
 
@@ -69,7 +69,7 @@ CRITICAL_SCALE = Comparison(
             "its risk is the trace of the covariance of the scaled ones.",
         ),
         Mistake(
-            lambda cov, n, m: _critical(draws.diagonal(cov), n, m),
+            lambda cov, n, m: _critical(_draws.diagonal(cov), n, m),
             "the entries beside the diagonal of the covariance are lost.",
         ),
         Mistake(
@@ -106,8 +106,8 @@ CRITICAL_SCALE = Comparison(
 
 
 def _shift_case(rng: np.random.Generator, number: int) -> Case:
-    n_train, n_test = draws.two_lengths(rng)
-    return {**draws.two_covariances(rng, number), "n_train": n_train, "n_test": n_test}
+    n_train, n_test = _draws.two_lengths(rng)
+    return {**_draws.two_covariances(rng, number), "n_train": n_train, "n_test": n_test}
 
 
 def _shifted(cov, new, n, m, *, A=None, query=None, square=1.0, trace=1.0, gap=None, spread=None):
@@ -189,7 +189,7 @@ SHIFTED_RISK = Comparison(
             "this is the relative error; return the risk itself.",
         ),
         Mistake(
-            lambda cov, new, n, m: _shifted(draws.diagonal(cov), draws.diagonal(new), n, m),
+            lambda cov, new, n, m: _shifted(_draws.diagonal(cov), _draws.diagonal(new), n, m),
             "the entries beside the diagonals are lost; the axes may be turned.",
         ),
         Mistake(
@@ -202,4 +202,4 @@ SHIFTED_RISK = Comparison(
 EXERCISES = {
     "07-critical-scale": CRITICAL_SCALE,
     "07-shifted-risk": SHIFTED_RISK,
-} | chapter07_short.EXERCISES
+} | _chapter07_short.EXERCISES

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import softmax
 
-from icl_lib.exercises import chapter02_short, draws
-from icl_lib.exercises.comparison import Case, Comparison, Mistake
+from icl_lib.exercises import _chapter02_short, _draws
+from icl_lib.exercises._comparison import Case, Comparison, Mistake
 from icl_lib.theory import optimum
 
 
 def _matrix_case(rng: np.random.Generator, number: int) -> Case:
-    d = draws.dimension(rng)
+    d = _draws.dimension(rng)
     return {"A": rng.uniform(0.3, 3) * rng.standard_normal((d, d))}
 
 
@@ -104,7 +104,7 @@ BALANCED = Comparison(
 
 
 def _layer_case(rng: np.random.Generator, number: int) -> Case:
-    case = draws.prompt_case(rng, number)
+    case = _draws.prompt_case(rng, number)
     d = len(case["x_query"])
     w_pv, w_kq = rng.standard_normal((2, d + 1, d + 1))
     return {**case, "w_pv": w_pv, "w_kq": w_kq}
@@ -201,4 +201,4 @@ LAYER = Comparison(
 EXERCISES = {
     "02-balanced-step": BALANCED,
     "02-layer": LAYER,
-} | chapter02_short.EXERCISES
+} | _chapter02_short.EXERCISES

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from icl_lib.exercises import draws
-from icl_lib.exercises.comparison import Case, Comparison, Mistake
+from icl_lib.exercises import _draws
+from icl_lib.exercises._comparison import Case, Comparison, Mistake
 from icl_lib.theory import solvers
 
 
 def _nearest_case(rng: np.random.Generator, number: int) -> Case:
-    d = draws.dimension(rng, 2, 4)
-    xs, ys, x_query = draws.prompt(rng, draws.length(rng, 6, 12), d)
+    d = _draws.dimension(rng, 2, 4)
+    xs, ys, x_query = _draws.prompt(rng, _draws.length(rng, 6, 12), d)
     return {"xs": xs, "ys": ys, "x_query": x_query}
 
 
@@ -79,7 +79,7 @@ NEAREST = Comparison(
 
 def _enough_case(rng: np.random.Generator, number: int) -> Case:
     """Return a curve that falls below the level, rises again, and in the end stays below."""
-    n = draws.length(rng, 12, 18)
+    n = _draws.length(rng, 12, 18)
     eta, epsilon = float(rng.uniform(0.2, 0.5)), float(rng.uniform(0.05, 0.15))
     level, start = eta + epsilon, int(rng.integers(6, 10))
     curve = rng.uniform(level * 1.01, 1.5, n)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from icl_lib.exercises import draws
-from icl_lib.exercises.comparison import Case, Comparison, Mistake
+from icl_lib.exercises import _draws
+from icl_lib.exercises._comparison import Case, Comparison, Mistake
 from icl_lib.theory import optimum
 
 
 def _directions_case(rng: np.random.Generator, number: int) -> Case:
     """Return a wide spectrum with one eigenvalue just below the border."""
-    n = draws.length(rng, 4, 20)
-    lam = np.exp(rng.uniform(-5, 1.5, draws.dimension(rng, 4, 9)))
+    n = _draws.length(rng, 4, 20)
+    lam = np.exp(rng.uniform(-5, 1.5, _draws.dimension(rng, 4, 9)))
     ratio = (1 / n + 1 / (n - 1)) / 2  # between t/N and t/(N - 1), where t includes it
     lam = np.append(lam, ratio * lam.sum() / (1 - ratio))
     return {"lam": rng.permutation(lam), "n_train": n}
@@ -82,7 +82,7 @@ TIES = ((5, 12), (2, 3), (2, 12), (3, 8), (3, 24))  # here the border is a whole
 
 def _shortest_case(rng: np.random.Generator, number: int) -> Case:
     d, n = TIES[number - 1] if number <= len(TIES) else (0, 0)
-    return {"d": d or draws.dimension(rng, 2, 20), "n_train": n or draws.length(rng, 2, 200)}
+    return {"d": d or _draws.dimension(rng, 2, 20), "n_train": n or _draws.length(rng, 2, 200)}
 
 
 def _border(d, n):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from icl_lib.exercises import draws
-from icl_lib.exercises.comparison import Case, Comparison, Mistake
+from icl_lib.exercises import _draws
+from icl_lib.exercises._comparison import Case, Comparison, Mistake
 from icl_lib.theory import optimum
 
 
@@ -22,7 +22,7 @@ LIMIT = Comparison(
     solution=lambda cov, new: (
         optimum.preconditioner_risk(np.linalg.inv(cov), new, np.inf) / np.trace(new)
     ),
-    draw=draws.two_covariances,
+    draw=_draws.two_covariances,
     mistakes=(
         Mistake(
             lambda cov, new: _limit(cov, new, scale=1.0),
@@ -63,7 +63,7 @@ LIMIT = Comparison(
             "this squares a mean; average the squares over the directions.",
         ),
         Mistake(
-            lambda cov, new: _limit(draws.diagonal(cov), draws.diagonal(new)),
+            lambda cov, new: _limit(_draws.diagonal(cov), _draws.diagonal(new)),
             "the entries beside the diagonals are lost; the axes may be turned.",
         ),
         Mistake(
@@ -75,8 +75,8 @@ LIMIT = Comparison(
 
 
 def _orthogonal_case(rng: np.random.Generator, number: int) -> Case:
-    d = draws.dimension(rng, 4, 6)
-    xs, _, x_query = draws.prompt(rng, draws.length(rng, 2, d - 2), d)
+    d = _draws.dimension(rng, 4, 6)
+    xs, _, x_query = _draws.prompt(rng, _draws.length(rng, 2, d - 2), d)
     return {"xs": xs, "x_query": x_query}
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from icl_lib.exercises import draws
-from icl_lib.exercises.comparison import Case, Comparison, Mistake
+from icl_lib.exercises import _draws
+from icl_lib.exercises._comparison import Case, Comparison, Mistake
 
 
 def _two_kinds_case(rng: np.random.Generator, number: int) -> Case:
-    kinds = draws.dimension(rng, 2, 4)
+    kinds = _draws.dimension(rng, 2, 4)
     return {
         "variances": np.exp(rng.uniform(-1.5, 1.5, kinds)),
         "probabilities": rng.dirichlet(np.ones(kinds)),
@@ -66,7 +66,7 @@ TWO_KINDS = Comparison(
 
 
 def _scale_case(rng: np.random.Generator, number: int) -> Case:
-    lam = rng.exponential(size=draws.length(rng, 20, 60)) ** float(rng.uniform(0.5, 1.5))
+    lam = rng.exponential(size=_draws.length(rng, 20, 60)) ** float(rng.uniform(0.5, 1.5))
     return {"c": float(rng.uniform(0.3, 4.0)), "samples": lam}
 
 

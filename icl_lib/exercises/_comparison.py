@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from icl_lib.exercises import outputs
+from icl_lib.exercises import _outputs
 from icl_lib.exercises.checker import Result
 
 Case = dict[str, object]  # the names of the arguments and their values, in order
@@ -41,7 +41,7 @@ class Comparison:
     draw: Callable[[np.random.Generator, int], Case]
     mistakes: tuple[Mistake, ...]
     raises: dict[type[Exception], str] = field(default_factory=dict)
-    canonical: Callable = outputs.unchanged
+    canonical: Callable = _outputs.unchanged
     tolerance: float = 1e-6
     inputs: int = 12
     seed: int = 0
@@ -54,10 +54,10 @@ class Comparison:
         """Return all inputs, the same every time."""
         return [self.case(number) for number in range(1, self.inputs + 1)]
 
-    def value_of(self, function: Callable, case: Case) -> outputs.Output:
+    def value_of(self, function: Callable, case: Case) -> _outputs.Output:
         """Return what one of our own functions gives on an input."""
         with np.errstate(all="ignore"):
-            return self.canonical(outputs.read(function(*case.values())))
+            return self.canonical(_outputs.read(function(*case.values())))
 
     def run(self, answer: Callable) -> Result:
         """Check ``answer``: a pass, or the first thing that is wrong and a hint."""
@@ -68,15 +68,15 @@ class Comparison:
                 value = answer(*given.values())
             except Exception as error:  # the reader's code may fail in any way; say how, and go on
                 return self._raised(error, number, case)
-            trouble = outputs.unreadable(value, self.returns) or outputs.changed(case, given)
+            trouble = _outputs.unreadable(value, self.returns) or _outputs.changed(case, given)
             if trouble:
                 return Result(False, f"Not yet. On input {number}, {described(case)}, {trouble}")
-            got.append(self.canonical(outputs.read(value, len(right[0]))))
+            got.append(self.canonical(_outputs.read(value, len(right[0]))))
         return self._judged(got, right)
 
-    def _judged(self, got: list[outputs.Output], right: list[outputs.Output]) -> Result:
+    def _judged(self, got: list[_outputs.Output], right: list[_outputs.Output]) -> Result:
         """Compare the outputs with the right ones, then with every mistake, then in general."""
-        fits = [outputs.same(g, r, self.tolerance) for g, r in zip(got, right, strict=True)]
+        fits = [_outputs.same(g, r, self.tolerance) for g, r in zip(got, right, strict=True)]
         if all(fits):
             return Result(True, f"Right: it agrees on all {self.inputs} random inputs.")
         first = fits.index(False)
@@ -84,7 +84,7 @@ class Comparison:
         for mistake in self.mistakes:
             if self._fits(mistake, got):
                 return Result(False, f"{start}Hint: {mistake.hint}")
-        fact = outputs.relation(got, right, self.returns, self.tolerance)
+        fact = _outputs.relation(got, right, self.returns, self.tolerance)
         hint = fact or (
             "no mistake that we know gives these values. "
             f"Work input {first + 1} out by hand: `case(NAME, {first + 1})` from the module that "
@@ -92,17 +92,17 @@ class Comparison:
         )
         return Result(False, f"{start}Hint: {hint}")
 
-    def _fits(self, mistake: Mistake, got: list[outputs.Output]) -> bool:
+    def _fits(self, mistake: Mistake, got: list[_outputs.Output]) -> bool:
         """Return whether the mistake gives these outputs; the first other one ends the search."""
         return all(
-            outputs.same(output, self.value_of(mistake.answer, case), self.tolerance)
+            _outputs.same(output, self.value_of(mistake.answer, case), self.tolerance)
             for output, case in zip(got, self.cases(), strict=True)
         )
 
     def _where(self, fits, got, right) -> str:
         number = fits.index(False) + 1
         case = self.case(number)
-        off = outputs.deviation(got[number - 1], right[number - 1], self.tolerance)
+        off = _outputs.deviation(got[number - 1], right[number - 1], self.tolerance)
         passed = f"{sum(fits)} of {len(fits)} random inputs are right; the first that fails is "
         return f"{passed if any(fits) else 'On '}input {number}, {described(case)}: {off}."
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from icl_lib.exercises import chapter06_short, draws
-from icl_lib.exercises.comparison import Case, Comparison, Mistake
+from icl_lib.exercises import _chapter06_short, _draws
+from icl_lib.exercises._comparison import Case, Comparison, Mistake
 from icl_lib.theory import optimum
 
 
 def _sample_case(rng: np.random.Generator, number: int) -> Case:
     """Return a large sample of labels that are neither linear nor of mean zero."""
-    d = draws.dimension(rng, 2, 3)
-    xs = rng.standard_normal((8_000, d)) @ np.linalg.cholesky(draws.covariance(rng, d)).T
+    d = _draws.dimension(rng, 2, 3)
+    xs = rng.standard_normal((8_000, d)) @ np.linalg.cholesky(_draws.covariance(rng, d)).T
     w_star = rng.standard_normal(d)
     ys = 1.0 + xs @ w_star + 0.4 * (xs @ rng.standard_normal(d)) ** 2
-    n_train, n_test = draws.two_lengths(rng, 3, 12)
+    n_train, n_test = _draws.two_lengths(rng, 3, 12)
     return {"xs": xs, "ys": ys, "n_train": n_train, "n_test": n_test}
 
 
@@ -127,13 +127,13 @@ ESTIMATED_RISK = Comparison(
 
 
 def _prior_case(rng: np.random.Generator, number: int) -> Case:
-    d = draws.dimension(rng, 2, 4)
+    d = _draws.dimension(rng, 2, 4)
     return {
         "A": rng.standard_normal((d, d)),
-        "covariance": draws.covariance(rng, d),
-        "prior": draws.covariance(rng, d),
+        "covariance": _draws.covariance(rng, d),
+        "prior": _draws.covariance(rng, d),
         "noise_var": 0.0 if number == 1 else float(rng.uniform(0.3, 2.0)),
-        "n_test": draws.length(rng),
+        "n_test": _draws.length(rng),
     }
 
 
@@ -219,4 +219,4 @@ PRIOR_RISK = Comparison(
 EXERCISES = {
     "06-estimated-risk": ESTIMATED_RISK,
     "06-prior-risk": PRIOR_RISK,
-} | chapter06_short.EXERCISES
+} | _chapter06_short.EXERCISES
