@@ -15,7 +15,7 @@ def _matrix_case(rng: np.random.Generator, number: int) -> Case:
     return {"A": rng.uniform(0.3, 3) * rng.standard_normal((d, d))}
 
 
-def _weights(corner: float, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _weights(corner, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return w_pv with ``corner`` as its last entry, and w_kq with ``block`` on its upper left."""
     d = len(block)
     w_pv, w_kq = np.zeros((2, d + 1, d + 1))

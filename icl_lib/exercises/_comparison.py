@@ -10,13 +10,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from icl_lib.exercises import _outputs
 from icl_lib.exercises.checker import Result
 
-Case = dict[str, object]  # the names of the arguments and their values, in order
+Case = dict[str, Any]  # the names of the arguments and their values, in order
 
 
 @dataclass(frozen=True)

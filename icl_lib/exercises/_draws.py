@@ -5,6 +5,8 @@ A shortcut that is right for a diagonal covariance, for Lambda = I, or at N = M 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 
@@ -41,13 +43,13 @@ def prompt(
     return xs, xs @ w_star + noise * rng.standard_normal(n), rng.standard_normal(d)
 
 
-def prompt_case(rng: np.random.Generator, number: int) -> dict[str, object]:
+def prompt_case(rng: np.random.Generator, number: int) -> dict[str, Any]:
     """Return the arguments xs, ys and x_query of a short noisy prompt."""
     xs, ys, x_query = prompt(rng, length(rng, 3, 9), dimension(rng, 2, 4))
     return {"xs": xs, "ys": ys, "x_query": x_query}
 
 
-def two_covariances(rng: np.random.Generator, number: int) -> dict[str, object]:
+def two_covariances(rng: np.random.Generator, number: int) -> dict[str, Any]:
     """Return the arguments covariance and shifted, which have no axis in common."""
     d = dimension(rng, 2, 4)
     return {"covariance": covariance(rng, d), "shifted": covariance(rng, d)}

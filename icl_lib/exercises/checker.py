@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from icl_lib import _checks
 
@@ -36,7 +36,7 @@ class _Runs(Protocol):
         """Check ``answer``."""
         ...
 
-    def case(self, number: int) -> dict[str, object]:
+    def case(self, number: int) -> dict[str, Any]:
         """Return the arguments of one input."""
         ...
 
@@ -77,7 +77,7 @@ class Exercises:
         """
         print(self.run(name, answer).message)
 
-    def case(self, name: str, number: int) -> dict[str, object]:
+    def case(self, name: str, number: int) -> dict[str, Any]:
         """Return the arguments of one random input, by number from 1, as the check draws them.
 
         Raises
