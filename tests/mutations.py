@@ -43,7 +43,8 @@ TESTS = {
     "layers/tape.py": TRANSFORMER,
     "models/constructions.py": ["test_constructions.py", "test_copying_layer.py"],
     "analysis/probing.py": ["test_probing.py"],
-    "exercises/part2.py": ["test_exercises.py"],
+    "exercises/_comparison.py": ["test_exercise_mistakes.py"],
+    "exercises/_outputs.py": ["test_exercise_mistakes.py"],
     "experiments/curves.py": ["test_raw_experiments.py"],
     "experiments/networks.py": ["test_adapted_experiments.py"],
     "experiments/run.py": ["test_adapted_experiments.py", "test_experiments.py"],
@@ -222,7 +223,17 @@ _THEORY_SEQUENCES = [
     ("/ np.where(size > 0, size, 1.0)", "/ np.where(size > 0, size + 1e-6, 1.0)"),
 ]
 
-_EXERCISES = [("f(_diagonals(), 10**6) < 0.5", "f(_diagonals(), 10**6) < 5")]
+_COMPARISON = [
+    ("if all(fits):", "if any(fits):"),
+    ("first = fits.index(False)", "first = fits.index(False) + 1"),
+    ("given = copy.deepcopy(case)", "given = case"),
+]
+_OUTPUTS = [
+    ("if [part.shape for part in got] != [part.shape for part in expected]:", "if False:"),
+    ('return "it has the opposite sign on every input."', "pass"),
+    ("if largest < 0.01:", "if largest < 0.0:"),
+    ("if not np.isfinite(array).all():", "if False:"),
+]
 
 _BY_FILE = {
     "theory/optimum.py": _OPTIMUM,
@@ -246,7 +257,8 @@ _BY_FILE = {
     "models/compressed.py": _COMPRESSED,
     "models/learned_inverse.py": _LEARNED_INVERSE,
     "theory/sequences.py": _THEORY_SEQUENCES,
-    "exercises/part2.py": _EXERCISES,
+    "exercises/_comparison.py": _COMPARISON,
+    "exercises/_outputs.py": _OUTPUTS,
     **RAW_ELEMENTS,
 }
 MUTATIONS = [(file, *pair) for file, pairs in _BY_FILE.items() for pair in pairs]

@@ -228,10 +228,13 @@ def test_length_of_the_text(chapter):
 
 
 def test_exercises(chapter):
-    found = directives(chapter.markdown, "exercise") + directives(
-        chapter.markdown, "exercise-start"
-    )
-    assert 4 <= len(found) <= 6, f"{len(found)} exercises"
+    def exercises(text):
+        return directives(text, "exercise") + directives(text, "exercise-start")
+
+    found = exercises(chapter.markdown)
+    at_the_end = exercises(chapter.markdown.split("\n## Exercises\n")[1])
+    assert 4 <= len(at_the_end) <= 6, f"{len(at_the_end)} exercises at the end"
+    assert len(found) - len(at_the_end) <= 4, "more than four exercises in the text"
     labels = [label(item) for item in found]
     assert all(re.fullmatch(rf"ex-{chapter.number}-[\w-]+", name) for name in labels), labels
     assert len(labels) == len(set(labels))

@@ -77,7 +77,13 @@ def arguments(rng: np.random.Generator, d: int) -> dict:
         **{"label": "a curve", "title": "a matrix", "text": "a line", "colour": "blue"},
         **{"alt": "A line that grows from left to right", "caption": "It grows."},
         **{"names": ["a", "b"], "series": {"one": [1.0, 2.0], "two": [0.5, 0.25]}, "limit": 1.5},
-        **{"labels": ["first", "second"], "name": "01-ridge", "answer": max, "draw": _draw},
+        **{
+            "labels": ["first", "second"],
+            "name": "01-ridge",
+            "number": 2,
+            "answer": max,
+            "draw": _draw,
+        },
         **{"linestyle": "--", "ax": _axes()},
     }
 
@@ -240,4 +246,5 @@ TABLE: dict[str, Entry] = {
     "exercises.checker.Exercises.run": PLAIN,
     "exercises.checker.Exercises.check": PLAIN,
     "exercises.checker.Exercises.names": PLAIN,
+    "exercises.checker.Exercises.case": PLAIN,
 }
