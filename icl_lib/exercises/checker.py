@@ -47,8 +47,8 @@ class Exercises:
     A part's module makes one and exports its :meth:`check`; no module has to know all parts.
     """
 
-    def __init__(self, properties: Mapping[str, list[Property] | _Runs]):
-        self.properties = dict(properties)
+    def __init__(self, properties: Mapping[str, Any]):
+        self.properties: dict[str, list[Property] | _Runs] = dict(properties)
 
     def names(self) -> list[str]:
         """Return the names of the part's exercises."""
