@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from numbers import Integral, Real
+from typing import Any
 
 from icl_lib import _checks
 
@@ -63,7 +64,7 @@ def table(
     columns = _checks.texts("columns", columns)
     if not columns:
         raise ValueError("columns must name at least one column, got none")
-    decimals = [digits] * (len(columns) - 1) if isinstance(digits, Integral) else list(digits)
+    decimals = [digits] * (len(columns) - 1) if isinstance(digits, int) else list(digits)
     if len(decimals) != len(columns) - 1 or not all(_is_count(number) for number in decimals):
         raise ValueError(
             f"digits must be a whole number from 0 to 12, or {len(columns) - 1} of them, "
@@ -80,13 +81,15 @@ def table(
 
 
 def _is_count(number) -> bool:
-    return isinstance(number, Integral) and not isinstance(number, bool) and 0 <= number <= 12
+    return isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= 12
 
 
 def _written(cell: CELL, digits: int) -> str:
     if cell is None or isinstance(cell, str):
         return cell or ""
-    value = cell.item() if getattr(cell, "ndim", None) == 0 else cell  # of numpy or torch
+    value: Any = cell
+    if getattr(value, "ndim", None) == 0:  # of numpy or torch
+        value = value.item()
     if isinstance(value, bool) or not isinstance(value, Real):
         raise ValueError(f"rows must hold numbers, texts or None, got {_checks.shown(cell)}")
     return str(value) if isinstance(value, Integral) else f"{value:.{digits}f}"
