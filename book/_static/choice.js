@@ -19,9 +19,11 @@
     says.setAttribute("role", "status");
     says.setAttribute("aria-live", "polite");
 
-    const inputs = [...given.children].map((item) => {
+    const inputs = [...given.children].map((item, index) => {
       const input = element("input", { type: "radio", name: box.id, autocomplete: "off" });
-      item.replaceChildren(element("label", {}, input, element("span", {}, ...contents(item))));
+      // the list's own letter is not part of a label, and a formula alone is no name yet
+      const letter = element("span", { className: "icl-choice-letter" }, `${"ABCDE"[index]}: `);
+      item.replaceChildren(element("label", {}, input, letter, element("span", {}, ...contents(item))));
       return input;
     });
 
