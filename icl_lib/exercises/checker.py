@@ -48,7 +48,7 @@ class Exercises:
     """
 
     def __init__(self, properties: Mapping[str, Any]):
-        self.properties: dict[str, list[Property] | _Runs] = dict(properties)
+        self.properties: dict[str, Any] = dict(properties)
 
     def names(self) -> list[str]:
         """Return the names of the part's exercises."""
