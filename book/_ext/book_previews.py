@@ -70,7 +70,7 @@ def preview(tag):
     if tag.select_one("img[src^='data:']"):  # a slider's frames are too heavy to be repeated
         return ""
     if tag.name == "dt":
-        return bare(tag) + bare(tag.find_next_sibling("dd"))
+        return f"<dl>{bare(tag)}{bare(tag.find_next_sibling('dd'))}</dl>"
     return bare(tag)
 
 

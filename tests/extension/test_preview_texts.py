@@ -46,7 +46,7 @@ def test_a_preview_has_no_id_no_permalink_and_no_link():
     assert not shown.find(id=True) and not shown.find("a") and "#" not in shown.text
     assert "(1.1)\\[a < b\\]" in shown.text
     assert shown.select_one("section em").text == "risk"
-    assert found["term-risk"] == "<dt>risk</dt><dd>R</dd>"
+    assert found["term-risk"] == "<dl><dt>risk</dt><dd>R</dd></dl>"
 
 
 def test_a_figure_shrinks_and_a_slider_has_no_preview():
