@@ -11,7 +11,6 @@ from html import escape
 from pathlib import Path
 
 from bs4 import BeautifulSoup
-from sphinx_tippy import get_tippy_data
 
 SHOWN = (
     "div.math[id^=equation-], div.proof[id], figure[id^=fig-], dt[id^=term-], div.citation[id], "
@@ -29,7 +28,7 @@ def choose(app, pagename, templatename, context, doctree):
     if doctree is None:
         return
     body = BeautifulSoup(context["body"], "html.parser")
-    page, name = get_tippy_data(app)["pages"][pagename], f"previews/{pagename}.js"
+    page, name = app.env.tippy_data["pages"][pagename], f"previews/{pagename}.js"
     page["id_to_html"] = previews(body)
     page["element_id_map"] = {target: target for target in page["id_to_html"]}
     wanted = wanted_targets(body)
@@ -87,16 +86,12 @@ def ledger_row(row):
 def claim(box):
     """A claim by its line in a chapter: that line and the statement."""
     line, statement = box.find("summary"), box.find("dd")
-    return f"<p>{inside(line)}</p><p>{inside(statement)}</p>"
+    return f"<p>{bare(line.decode_contents())}</p><p>{bare(statement.decode_contents())}</p>"
 
 
-def inside(tag):
-    return BeautifulSoup(bare(tag), "html.parser").find().decode_contents()
-
-
-def bare(tag):
-    """The HTML of ``tag`` without ids, permalinks and links; what stands in a link stays."""
-    copy = BeautifulSoup(str(tag), "html.parser")
+def bare(html):
+    """A tag, or its HTML, without ids, permalinks and links; what stands in a link stays."""
+    copy = BeautifulSoup(str(html), "html.parser")
     for link in copy.select(".headerlink"):
         link.decompose()
     for link in copy.find_all("a"):

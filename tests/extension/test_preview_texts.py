@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import book_previews
 import pytest
+import sphinx_tippy
 from bs4 import BeautifulSoup
 
 EQUATION = (
@@ -122,3 +123,16 @@ def test_empty_caches_are_not_published(builder):
         Path(builder.outdir, name).write_text("{}")
     book_previews.tidy(builder, None)
     assert [path.name for path in Path(builder.outdir).iterdir()] == ["index.html"]
+
+
+def test_our_choice_comes_between_what_sphinx_tippy_collects_and_writes():
+    """sphinx-tippy 0.4.3 collects at 450, and writes and makes its caches at 500."""
+    connected = {}
+    app = SimpleNamespace(connect=lambda event, _, priority: connected.update({event: priority}))
+    book_previews.setup(app)
+    theirs = {}
+    app.connect = lambda event, _, priority=500: theirs.update({event: priority})
+    app.add_config_value = lambda *_: None
+    sphinx_tippy.setup(app)
+    assert connected["html-page-context"] > theirs["html-page-context"]
+    assert connected["build-finished"] > theirs["build-finished"]
