@@ -12,6 +12,7 @@
 * book_reproduced {reproduced-runs}
 * book_api       the API pages' module lists
 * book_assets    launch buttons, script fixes, the icon subset
+* book_previews  what a link leads to, beside the link
 * book_weight    lighter code and pictures that look the same
 """
 
@@ -53,6 +54,7 @@ def setup(app):
     app.add_directive("reproduced-runs", book_reproduced.ReproducedRuns)
 
     app.setup_extension("book_widgets")
+    app.setup_extension("book_previews")
 
     app.connect("config-inited", book_assets.configure_repository, priority=100)
     app.connect("config-inited", book_site.begin)
